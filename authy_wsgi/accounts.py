@@ -1,0 +1,155 @@
+"""People's records: read them, and change them in one way only, by version. Administration (revoke, open, reset, disable, invite) is here too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, cast
+
+from authy_wsgi.contracts import Factor, Login, User, WritableUserStore
+from authy_wsgi.documents import fold, new_generation
+from authy_wsgi.errors import AttemptEnded, Conflict, Misconfigured, Unavailable
+from authy_wsgi.records import Records
+from authy_wsgi.settings import Settings
+from authy_wsgi.tickets import LEEWAY, Tickets, digest, new_id, short
+
+_ROUNDS = 3
+_ENDED_LIMIT = 32
+INVITATION_SECONDS = 7 * 86400
+_FOR_GOOD = 3650 * 86400
+
+
+class Standing(NamedTuple):
+    """What a worker may remember of a user for a minute. `read_at` is the time *before* the read."""
+
+    read_at: int
+    epoch: str
+    ended: frozenset[str]
+    disabled: bool
+    enrolled: bool
+
+
+class Accounts:
+    """The user store, seen by the rest of the package."""
+
+    def __init__(self, settings: Settings, records: Records, tickets: Tickets) -> None:
+        self._settings = settings
+        self._records = records
+        self._tickets = tickets
+        self.writable = hasattr(settings.users, "save")
+
+    def read(self, user_id: str) -> User | None:
+        """The stored user. Whatever goes wrong in a store is `Unavailable`, so that a fault never reads as "no factor"."""
+        return self._settings.users.get(user_id)
+
+    def user(self, user_id: str) -> User:
+        """The stored user, or a fresh one that nobody has saved yet."""
+        return self.read(user_id) or User(id=user_id)
+
+    def epoch(self, user: User) -> str:
+        """What revokes: changes with the generation and with the app's password stamp."""
+        stamp = self._settings.password_stamp(user.id) if self._settings.password_stamp else ""
+        if not isinstance(stamp, str):
+            raise Misconfigured("password_stamp must answer a str.")
+        return short(digest(user.generation, stamp), 8)
+
+    def standing(self, user_id: str, now: int) -> Standing:
+        """How the user stands, read now."""
+        user = self.read(user_id)
+        if user is None:
+            # SECURITY: whoever presents a pass of a user who is not there any more is refused: no epoch equals "".
+            return Standing(now, "", frozenset(), disabled=False, enrolled=False)
+        return Standing(now, self.epoch(user), frozenset(user.ended), user.disabled, bool(user.factors))
+
+    def ended_elsewhere(self, user_id: str, pass_id: str, now: int) -> bool:
+        """Whether a get-only store's ledger holds this pass as ended."""
+        return not self.writable and self._records.get("ended", fold(user_id), pass_id, now=now) is not None
+
+    def change(self, user_id: str, how: Callable[[User], User | None]) -> User:
+        """Save what `how` makes of the record as it is stored, judged again for each new version; None from it leaves the record alone."""
+        if not self.writable:
+            raise Misconfigured("This user store has no save: nothing of a user can be changed here.")
+        for _ in range(_ROUNDS):
+            user = self.user(user_id)
+            changed = how(user)
+            if changed is None:
+                return user
+            try:
+                return cast("WritableUserStore", self._settings.users).save(changed)
+            except Conflict:
+                continue
+        raise Unavailable("store", "the record keeps changing")
+
+    def add_factor(self, user_id: str, factor: Factor, generation: str, allowed: Callable[[User], bool], invitation: str = "") -> User:
+        """Save a proved factor, iff the very condition that allowed its enrolment still holds on the version replaced; else `AttemptEnded`.
+
+        An invitation is burnt by the same save.
+        """
+
+        def add(user: User) -> User | None:
+            if user.generation == generation and user.factor(factor.id):
+                return None  # our own save, before a crash
+            if not allowed(user):
+                raise AttemptEnded
+            left = tuple(each for each in user.invitations if each != invitation)
+            return replace(user, factors=(*user.factors, factor), generation=generation, enrolment="", invitations=left)
+
+        return self.change(user_id, add)
+
+    def end_pass(self, user_id: str, pass_id: str, ends: int, now: int) -> None:
+        """This pass is over, in every copy."""
+        if not self.writable:
+            self._records.put("ended", fold(user_id), pass_id, value=1, ttl=max(1, ends - now) + LEEWAY, now=now)
+            return
+
+        def end(user: User) -> User | None:
+            if not user.version:
+                return None
+            live = {each: until for each, until in user.ended.items() if until > now}
+            if len(live) >= _ENDED_LIMIT:
+                return replace(user, ended={}, generation=new_generation())
+            return replace(user, ended={**live, pass_id: ends})
+
+        self.change(user_id, end)
+
+    def revoke(self, user_id: str) -> User:
+        """Every pass and every attempt of this user is dead; the factors stay."""
+        return self.change(user_id, lambda user: replace(user, generation=new_generation(), ended={}))
+
+    def is_closed(self, user: User, kind: str, now: int) -> bool:
+        """Whether guessing has closed this kind of way. A get-only store's closures are in the ledger."""
+        return kind in user.closed or (not self.writable and self._records.get("closed", fold(user.id), kind, now=now) is not None)
+
+    def close(self, user_id: str, kind: str, now: int) -> None:
+        """Close a kind of way for good: only an administrator opens it again."""
+        if self.writable:
+            self.change(user_id, lambda user: None if kind in user.closed else replace(user, closed=user.closed | {kind}))
+        else:
+            self._records.put("closed", fold(user_id), kind, value=1, ttl=_FOR_GOOD, now=now)
+
+    def open(self, user_id: str, now: int) -> None:
+        """Open what guessing has closed."""
+        if self.writable:
+            self.change(user_id, lambda user: replace(user, closed=frozenset()) if user.closed else None)
+        else:
+            self._records.drop("closed", fold(user_id), "code", now=now)
+
+    def reset(self, user_id: str) -> User:
+        """No factors any more; whoever wants to add one needs an invitation, whatever the site's mode."""
+        return self.change(user_id, lambda user: replace(user, factors=(), closed=frozenset(), enrolment="invited", generation=new_generation(), ended={}))
+
+    def disable(self, user_id: str, *, disabled: bool) -> User:
+        return self.change(user_id, lambda user: None if user.disabled == disabled else replace(user, disabled=disabled))
+
+    def invite(self, user_id: str, now: int) -> str:
+        """A signed invitation, good once and for seven days, for this user alone."""
+        invitation = new_id()
+        self.change(user_id, lambda user: replace(user, invitations=(*user.invitations[-7:], invitation), generation=user.generation or new_generation()))
+        return self._tickets.sign("invite", [1, invitation, self._tickets.holder(Login(user_id)), now])
+
+    def invitation(self, token: str, user_id: str, now: int) -> str:
+        """The id inside an invitation that is for this user and not too old, "" otherwise. Whether it is still good is in the user's record."""
+        match self._tickets.read("invite", token):
+            case [1, str(invitation), str(holder), int(at)] if holder in self._tickets.holders(Login(user_id)) and at - LEEWAY <= now < at + INVITATION_SECONDS:
+                return invitation
+        return ""

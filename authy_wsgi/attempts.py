@@ -1,0 +1,139 @@
+"""One try to sign in, step up or enrol, as the ledger holds it: a record written once, and beside it what it waits for and what it has earned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from authy_wsgi.contracts import Challenge, Factor, Login, Need, Proof
+from authy_wsgi.documents import dump_challenge, dump_factor, load_challenge, load_factor
+from authy_wsgi.records import Records, until
+
+ATTEMPT_SECONDS = 600
+REISSUE_SECONDS = 30
+
+Purpose = Literal["sign_in", "step_up", "enrol", "change"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A try under way. `need` is what this page asks for; all else is as it was when the attempt began."""
+
+    id: str
+    login: Login
+    purpose: Purpose
+    epoch: str
+    began: int
+    ends: int
+    generation: str  # of the record that an enrolment will save
+    allowed: str  # what allowed an enrolment: known, open, invited:<id>, factor
+    pass_id: str  # of the pass that was presented, else derived from the attempt's id
+    proofs: tuple[Proof, ...] = ()  # of the pass that was presented
+    need: Need = Need()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The current challenge of an attempt. `candidate` is the factor that it would prove, `address` where the candidate's messages go."""
+
+    challenge: Challenge
+    candidate: Factor | None = None
+    address: str = ""
+    began: int = 0
+
+
+class Grant(NamedTuple):
+    """What an attempt has earned: the content of a pass. `at` is the proof's time."""
+
+    login: Login
+    pass_id: str
+    epoch: str
+    proofs: tuple[Proof, ...]
+    at: int
+
+
+class Attempts:
+    """The attempts' records."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def begin(self, attempt: Attempt, now: int) -> Attempt | None:
+        """Write the attempt down; if its id is there already, the one that is: None where that is somebody else's or has another purpose."""
+        stored = self._records.claim("attempt", attempt.id, value=_dump(attempt), ttl=until(attempt.ends, now), now=now).value
+        return self._same(stored, attempt.id, attempt.login, now, attempt.need, attempt.purpose)
+
+    def find(self, attempt_id: str, login: Login, now: int, need: Need) -> Attempt | None:
+        """The attempt under way with this id and for this login; None otherwise, whatever the reason."""
+        stored = self._records.get("attempt", attempt_id, now=now)
+        return None if stored is None else self._same(stored, attempt_id, login, now, need)
+
+    @staticmethod
+    def _same(stored: Mapping[str, Any], attempt_id: str, login: Login, now: int, need: Need, purpose: str = "") -> Attempt | None:
+        # SECURITY: an attempt's cookie under another user or login session behaves exactly as none.
+        if Login(*stored["login"]) != login or stored["ends"] <= now or (purpose and stored["purpose"] != purpose):
+            return None
+        known = {**stored, "login": login, "proofs": tuple(Proof(*proof) for proof in stored["proofs"])}
+        return Attempt(id=attempt_id, need=need, **known)
+
+    def wait(self, attempt: Attempt, waiting: Waiting, now: int) -> None:
+        """Write the challenge down, once, and make it the attempt's current one."""
+        cid = waiting.challenge.id
+        kept = {
+            "attempt": attempt.id,
+            "began": now,
+            "challenge": dump_challenge(waiting.challenge),
+            "candidate": dump_factor(waiting.candidate) if waiting.candidate else None,
+            "address": waiting.address,
+        }
+        self._records.claim("challenge", cid, value=kept, ttl=until(attempt.ends, now), now=now)
+        self._records.put("attempt-now", attempt.id, value=cid, ttl=until(attempt.ends, now), now=now)
+
+    def waiting(self, attempt: Attempt, now: int) -> Waiting | None:
+        """The current challenge, None where there is none."""
+        cid = self._records.get("attempt-now", attempt.id, now=now)
+        kept = self._records.get("challenge", cid, now=now) if cid else None
+        if kept is None or kept["attempt"] != attempt.id:
+            return None
+        candidate = load_factor(kept["candidate"]) if kept["candidate"] else None
+        return Waiting(challenge=load_challenge(kept["challenge"]), candidate=candidate, address=kept["address"], began=kept["began"])
+
+    def grant(self, attempt: Attempt, grant: Grant, now: int) -> Grant | None:
+        """Store what the attempt has earned, once; what is stored, or None where it ended before."""
+        value = {"pass": grant.pass_id, "epoch": grant.epoch, "proofs": grant.proofs, "at": grant.at, "login": grant.login}
+        stored = self._records.claim("grant", attempt.id, value=value, ttl=until(attempt.ends, now), now=now).value
+        return _grant(stored, attempt.login)
+
+    def end(self, attempt_id: str, login: Login, how: str, now: int) -> Grant | None:
+        """Make it impossible that this attempt earns anything from now on; what it had earned already."""
+        # SECURITY: a tombstone in the grant's place, because a worker already past its checks could grant after a deletion.
+        stored = self._records.claim("grant", attempt_id, value={"ended": how, "login": login}, ttl=ATTEMPT_SECONDS + REISSUE_SECONDS, now=now).value
+        return _grant(stored, login)
+
+    def outcome(self, attempt_id: str, login: Login, now: int) -> Grant | str | None:
+        """What became of an attempt: its grant, how it ended ("denied", "ended"), None while it is open."""
+        stored = self._records.get("grant", attempt_id, now=now)
+        if stored is None:
+            return None
+        return _grant(stored, login) or str(stored.get("ended", "ended"))
+
+
+def _dump(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "login": attempt.login,
+        "purpose": attempt.purpose,
+        "epoch": attempt.epoch,
+        "began": attempt.began,
+        "ends": attempt.ends,
+        "generation": attempt.generation,
+        "allowed": attempt.allowed,
+        "pass_id": attempt.pass_id,
+        "proofs": attempt.proofs,
+    }
+
+
+def _grant(stored: Mapping[str, Any], login: Login) -> Grant | None:
+    if "ended" in stored or Login(*stored["login"]) != login:
+        return None
+    return Grant(login, stored["pass"], stored["epoch"], tuple(Proof(*proof) for proof in stored["proofs"]), stored["at"])

@@ -1,0 +1,668 @@
+"""The second factor itself, with no HTTP in it: what our pages stand on, and what an application can call on its own.
+
+    backend = SecondFactor(identity=..., ...).backend
+    attempt = backend.begin(login, context=backend.context())
+    challenge = backend.start(attempt, backend.ways(attempt)[0], backend.context())
+    answer = backend.check(attempt, {"code": "1234567"}, backend.context())
+    if answer: headers = second_factor.remember(environ, answer.grant)
+
+The order of the steps is the security: whatever is spent is spent before it is checked, whatever is burnt is burnt before it grants, and a grant is
+claimed once. Every way in ends in `_succeed`, every refusal of an answer in `_fail`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from authy_wsgi import phones
+from authy_wsgi.accounts import Accounts
+from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, Waiting
+from authy_wsgi.contracts import Allowance, Budget, Challenge, Client, Context, Enrols, Event, Factor, Ledger, Login, Need, Outcome
+from authy_wsgi.contracts import Polls, Profile, Proof, Strength, User, Verdict, Way
+from authy_wsgi.documents import fold, new_generation
+from authy_wsgi.enrolment import EnrolmentRules
+from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
+from authy_wsgi.records import Limits, Records, until
+from authy_wsgi.settings import Settings
+from authy_wsgi.tickets import LEEWAY, Pass, Tickets, digest, new_id, short
+
+_PAUSE_SECONDS = 600  # how long a denial stops further pushes
+_TRYING_SECONDS = 15  # how long one evaluation of a code may take; longer than any client's deadline
+_LOOP_SECONDS = 10
+_CODE = re.compile(r"[0-9]{6,10}", re.ASCII)
+_SEPARATORS = str.maketrans("", "", " \u00a0-.")
+
+log = logging.getLogger("authy_wsgi")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of an answer: true when it earned a `grant`, which `remember` turns into the cookie.
+
+    `again_at` is when it is worth coming back (Unix seconds), `left` how many tries remain. A verdict PENDING with reason "continue" means that another
+    request of the same attempt has been faster: ask `resume`.
+    """
+
+    verdict: Verdict
+    grant: Grant | None = None
+    again_at: int | None = None
+    left: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.grant is not None
+
+
+def _answer(outcome: Outcome, reason: str = "", **more: Any) -> Answer:
+    return Answer(verdict=Verdict(outcome=outcome, reason=reason), **more)
+
+
+class Backend:
+    """The calls of the second factor. Safe to share among threads; every state is in the user store or the ledger."""
+
+    def __init__(self, settings: Settings, tickets: Tickets, ledger: Ledger) -> None:
+        self.settings = settings
+        self._ledger = ledger
+        self._records = Records(ledger, tickets, settings.instance)
+        self._limits = Limits(settings.limits, settings.instance)
+        self._clients: Mapping[str, Client] = {client.name: client for client in settings.clients}
+        self._attempts = Attempts(self._records)
+        self.accounts = Accounts(settings, self._records, tickets)
+        self._rules = EnrolmentRules(settings, self.accounts)
+
+    def context(self, **about: Any) -> Context:
+        """A context for this moment; give what is known of the request (`network`, `browser`, `locale`, ...)."""
+        return Context(at=self.settings.clock(), site=self.settings.shown_name, **about)
+
+    # What there is
+
+    def profile(self, user_id: str) -> Profile:
+        """What the site knows of a person."""
+        return self._rules.profile(user_id)
+
+    def known_phone(self, user_id: str) -> str:
+        """What an enrolment in mode "known" shows: the masked number that the site holds, "" where it holds none that can be used."""
+        address = self._rules.known_address(user_id)
+        return phones.mask(address) if address else ""
+
+    def enrolment_mode(self, user: User) -> str:
+        """How this user may add a first factor: the site's mode, or the user's own."""
+        return user.enrolment or self.settings.enrolment
+
+    def enrolling_clients(self) -> Sequence[str]:
+        """The names of the clients that can add a factor."""
+        return [name for name, client in self._clients.items() if isinstance(client, Enrols)]
+
+    def notices(self) -> Sequence[str]:
+        """What our pages must say about where codes come from ("" for the real provider)."""
+        return [notice for client in self._clients.values() if (notice := getattr(client, "notice", ""))]
+
+    def ways(self, attempt: Attempt) -> Sequence[Way]:
+        """The ways that are open to this attempt, the likely and strong ones first; for an enrolment, those that prove the new address."""
+        waiting = self._attempts.waiting(attempt, attempt.began) if attempt.purpose in ("enrol", "change") else None
+        if waiting and waiting.candidate:
+            return self._proving(self.accounts.user(attempt.login.user_id), waiting.candidate)
+        return self.ways_of(self.accounts.user(attempt.login.user_id), attempt.need)
+
+    def ways_of(self, user: User, need: Need = Need()) -> Sequence[Way]:
+        """The ways that are open to a user for a need."""
+        order = self.settings.channels
+        found = [way for client in self._clients.values() for way in client.ways(user) if way.channel in order and way.strength >= need.strength]
+        if self.accounts.is_closed(user, "code", self.settings.clock()):
+            found = [way for way in found if way.kind != "code"]
+        return sorted(found, key=lambda way: (way.unlikely, way.channel != user.prefers, order.index(way.channel)))
+
+    def _proving(self, user: User, candidate: Factor) -> Sequence[Way]:
+        ways = self._clients[candidate.client].ways(replace(user, factors=(candidate,)))
+        by_message = [way for way in ways if way.channel in ("sms", "call") and way.channel in self.settings.channels]
+        return by_message or [way for way in ways if way.channel == "app"]
+
+    # Attempts
+
+    def begin(
+        self,
+        login: Login,
+        *,
+        context: Context,
+        purpose: Purpose = "sign_in",
+        need: Need | None = None,
+        attempt_id: str = "",
+        minted: int | None = None,
+        presented: Pass | None = None,
+        invitation: str = "",
+    ) -> Attempt:
+        """An attempt for this login; the one under way where `attempt_id` names it, a new one otherwise.
+
+        `presented` is the live pass of a step-up or change; `invitation` the id that a signed invitation holds. `AttemptEnded` for a disabled user.
+        """
+        now = context.at
+        user = self._able(login)
+        proofs = presented.proofs if presented else ()
+        began = now if minted is None else min(now, minted)
+        for candidate_id in (attempt_id or new_id(), new_id()):
+            fresh = Attempt(
+                id=candidate_id,
+                login=login,
+                purpose=purpose,
+                epoch=self.accounts.epoch(user),
+                began=began,
+                ends=began + ATTEMPT_SECONDS,
+                generation=new_generation(),
+                allowed=self._rules.allowing(user, proofs, invitation, now) if purpose in ("enrol", "change") else "",
+                # The pass is derived from the attempt, so that a lost ledger cannot make two passes of one code.
+                pass_id=presented.id if presented else short(digest("pass", candidate_id)),
+                proofs=proofs,
+                need=need or Need(),
+            )
+            attempt = self._attempts.begin(fresh, now)
+            if attempt is not None:
+                return attempt
+        raise Unavailable("ledger", "no attempt could begin")
+
+    def find(self, attempt_id: str, login: Login, now: int, need: Need | None = None) -> Attempt | None:
+        """The attempt under way with this id, None where there is none for this login. Reads only."""
+        return self._attempts.find(attempt_id, login, now, need or Need())
+
+    def waiting(self, attempt: Attempt, now: int) -> Waiting | None:
+        """What the attempt waits for: its current challenge. Reads only."""
+        return self._attempts.waiting(attempt, now)
+
+    def outcome(self, attempt_id: str, login: Login, now: int) -> Grant | str | None:
+        """What became of an attempt: its grant, how it ended, None while it is open. Reads only."""
+        return self._attempts.outcome(attempt_id, login, now)
+
+    def is_trying(self, attempt: Attempt, now: int) -> bool:
+        """Whether a code of this attempt is being checked by another request."""
+        return self._records.get("trying", attempt.id, now=now) is not None
+
+    def resume(self, attempt_id: str, login: Login, now: int) -> Grant | None:
+        """The grant of an attempt that succeeded within the last 30 s, for a browser that has not got its cookie."""
+        grant = self._attempts.outcome(attempt_id, login, now)
+        return grant if isinstance(grant, Grant) and now < grant.at + REISSUE_SECONDS else None
+
+    def _able(self, login: Login) -> User:
+        user = self.accounts.user(login.user_id)
+        if user.disabled:
+            raise AttemptEnded("disabled")
+        return user
+
+    def _current(self, attempt: Attempt) -> User:
+        """The user, read now, if the attempt may still go on for them."""
+        user = self._able(attempt.login)
+        if self.accounts.epoch(user) != attempt.epoch:
+            raise AttemptEnded("the account has changed")
+        return user
+
+    # Sending
+
+    def start(self, attempt: Attempt, way: Way, context: Context) -> Challenge:
+        """Send a code, ask for an approval, or get ready for a code from an app. `Refused` or `Throttled` with a sentence for the person."""
+        now = context.at
+        if self._attempts.outcome(attempt.id, attempt.login, now) is not None:
+            raise AttemptEnded("it has an outcome")
+        user = self._current(attempt)
+        waiting = self._attempts.waiting(attempt, now) if attempt.purpose in ("enrol", "change") else None
+        candidate = waiting.candidate if waiting else None
+        offered = self._proving(user, candidate) if candidate else self.ways_of(user, attempt.need)
+        # SECURITY: the browser names a way; what is sent is one of those that are offered to this user for this need, never what it made up.
+        way = next((one for one in offered if (one.client, one.channel, one.factor) == (way.client, way.channel, way.factor)), way)
+        if way not in offered:
+            raise Refused("This way is not open to you. Choose another one.")
+        if way.kind == "wait":
+            return self._start_push(attempt, user, way, context)
+        holder = replace(user, factors=(*user.factors, candidate)) if candidate else user
+        if way.channel != "app":
+            self._spend(self._sending(attempt, holder, way, context, waiting.address if waiting else ""), now)
+        return self._send(attempt, holder, way, context, candidate, waiting.address if waiting else "")
+
+    def _sending(self, attempt: Attempt, user: User, way: Way, context: Context, new_address: str) -> list[Budget]:
+        who, limits = fold(user.id), self._limits
+        factor = user.factor(way.factor)
+        number = new_address or (self._clients[way.client].reference(factor) if factor else "")
+        kind = "send.new" if new_address else "send"
+        # An ignored text message spends the cooldown too; "send it anyway" is another question with one of its own.
+        budgets = limits.of("send.cooldown", number, way.channel, "insist" if context.insist else "ask")
+        budgets += limits.of(f"{kind}.user", who) + limits.of(f"{kind}.number", number) + limits.of(f"{kind}.network", context.network)
+        budgets += limits.of(f"{kind}.site", "site")
+        return budgets + (limits.of("send.voice", number) if way.channel == "call" else [])
+
+    def _send(self, attempt: Attempt, user: User, way: Way, context: Context, candidate: Factor | None = None, address: str = "") -> Challenge:
+        try:
+            challenge = self._clients[way.client].start(user, way, self._for_client(attempt, context))
+        except Refused as refusal:
+            self._learn(user, way.factor, refusal.learnt)
+            log.info("the provider refused to start %s for a user: %s %s", way.channel, refusal.code, refusal.text)
+            raise
+        if candidate and challenge.learnt:
+            candidate = replace(candidate, data={**candidate.data, **challenge.learnt})
+        self._attempts.wait(attempt, Waiting(challenge=challenge, candidate=candidate, address=address), context.at)
+        if way.channel != "app" and not challenge.shown.get("ignored"):
+            self._emit("sent", context, attempt.login.user_id, channel=way.channel, factor=way.factor)
+        self._learn(user, way.factor, challenge.learnt)
+        return challenge
+
+    def _start_push(self, attempt: Attempt, user: User, way: Way, context: Context) -> Challenge:
+        now, who = context.at, fold(user.id)
+        paused = self._records.get("pause", who, now=now)
+        if paused:
+            raise Throttled("A request was denied on your phone, so we do not send more for now. Use another way.", rule="push.pause", again_at=paused)
+        claim = {"attempt": attempt.id, "token": new_id()}
+        inflight = self._records.claim("inflight", who, value=claim, ttl=until(now + 120, now), now=now)
+        if not inflight.mine:
+            waiting = self._attempts.waiting(attempt, now)
+            if inflight.value["attempt"] == attempt.id and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
+                return waiting.challenge
+            raise Refused("Another sign-in is waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
+        try:
+            self._spend(self._limits.of("push.user", who), now)
+            challenge = self._send(attempt, user, way, context)
+        except Refused:
+            # Nothing is waiting on the phone, and what is in flight is this very claim.
+            self._records.drop("inflight", who, now=now)
+            raise
+        return challenge
+
+    def _spend(self, budgets: Sequence[Budget], now: int) -> Allowance:
+        allowance = self._ledger.spend(budgets, now=now)
+        if not allowance:
+            rule = allowance.refused.rule.partition(":")[2] if allowance.refused else ""
+            raise Throttled(_TOO_OFTEN.get(rule, _TOO_OFTEN[""]), rule=rule, again_at=allowance.again_at)
+        return allowance
+
+    def _for_client(self, attempt: Attempt, context: Context) -> Context:
+        profile = self.profile(attempt.login.user_id)
+        name = context.user_name or profile.name or attempt.login.user_id
+        return replace(context, attempt=attempt.id, ends=attempt.ends, user_name=name, locale=context.locale or profile.locale)
+
+    # Judging
+
+    def check(self, attempt: Attempt, answer: Mapping[str, str], context: Context) -> Answer:
+        """Judge what the person typed ({"code": ...}). A wrong code is an answer; `Unavailable` for a broken world, and then the try stays spent."""
+        now = context.at
+        code = answer.get("code", "").translate(_SEPARATORS)
+        if not _CODE.fullmatch(code):
+            return _answer(Outcome.WRONG, "malformed")
+        settled = self._settled(attempt, now)
+        if settled:
+            return settled
+        user = self._current(attempt)
+        waiting = self._attempts.waiting(attempt, now)
+        if waiting is None or waiting.challenge.way.kind != "code" or waiting.challenge.ends <= now:
+            return _answer(Outcome.EXPIRED, "no_challenge")
+        if self.accounts.is_closed(user, "code", now):
+            return _answer(Outcome.THROTTLED, "closed")
+        holder, factor = self._holder(user, waiting)
+        self._refuse_young_ledger(waiting.challenge, factor, now)
+        # One evaluation of an attempt's code at a time: a double click joins the first click instead of losing against it.
+        trying = self._records.claim("trying", attempt.id, value=new_id(), ttl=_TRYING_SECONDS, now=now)
+        if not trying.mine:
+            return self._settled(attempt, now) or _answer(Outcome.PENDING, "continue")
+        try:
+            return self._evaluate(attempt, holder, factor, waiting, code, context)
+        finally:
+            self._records.drop("trying", attempt.id, now=now)
+
+    def _settled(self, attempt: Attempt, now: int) -> Answer | None:
+        outcome = self._attempts.outcome(attempt.id, attempt.login, now)
+        if outcome is None:
+            return None
+        return _answer(Outcome.PENDING, "continue") if isinstance(outcome, Grant) else _answer(Outcome.EXPIRED, outcome)
+
+    @staticmethod
+    def _holder(user: User, waiting: Waiting) -> tuple[User, Factor]:
+        if waiting.candidate:
+            return replace(user, factors=(*user.factors, waiting.candidate)), waiting.candidate
+        factor = user.factor(waiting.challenge.way.factor)
+        if factor is None:
+            raise AttemptEnded("the factor is gone")
+        return user, factor
+
+    def _refuse_young_ledger(self, challenge: Challenge, factor: Factor, now: int) -> None:
+        """SECURITY: a ledger that was lost has forgotten which codes are used. Until the oldest of them is dead, no code that is not bound to its attempt."""
+        if challenge.bound:
+            return
+        born = self._born(now)
+        ready = born + self._clients[factor.client].unbound_validity
+        if factor.added < born and now < ready:
+            raise Unavailable("ledger", "too young for app codes")
+
+    def _born(self, now: int) -> int:
+        return int(self._records.claim("born", value=now, ttl=3650 * 86400, now=now).value)
+
+    def _guessing(self, attempt: Attempt, factor: Factor, *, new: bool, now: int) -> list[Budget]:
+        who, reference, limits = fold(attempt.login.user_id), self._clients[factor.client].reference(factor), self._limits
+        budgets = limits.of("code.attempt", attempt.id)
+        if new:
+            return budgets + limits.of("code.new.user", who) + limits.of("code.new.reference", reference)
+        # An administrator's "open" begins a fresh count; nothing else does.
+        opened = str(self._records.get("opened", who, now=now) or "-")
+        opened_reference = str(self._records.get("opened", reference, now=now) or "-")
+        return budgets + limits.of("code.user", who, opened) + limits.of("code.reference", reference, opened_reference)
+
+    def _evaluate(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, context: Context) -> Answer:
+        now, client = context.at, self._clients[factor.client]
+        used = (client.reference(factor) or factor.id, short(digest(code), 32))
+        budgets = self._guessing(attempt, factor, new=waiting.candidate is not None, now=now)
+        allowance = self._ledger.spend(budgets, now=now)
+        if not allowance:
+            return self._refuse_try(attempt, allowance, context)
+        burnt = self._records.get("used", *used, now=now)
+        if burnt is None:
+            verdict = client.check(user, waiting.challenge, {"code": code}, self._for_client(attempt, context))
+        elif burnt["attempt"] == attempt.id:
+            # This attempt's own burn, from a request that died before it granted.
+            verdict = Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"])
+        else:
+            verdict = Verdict(outcome=Outcome.WRONG, reason="used")
+        if not verdict:
+            return self._fail(attempt, verdict, allowance, budgets, context)
+        burn = {"attempt": attempt.id, "channel": verdict.channel, "at": now}
+        ttl = max(self.settings.code_memory, until(attempt.ends, now))
+        burnt = self._records.claim("used", *used, value=burn, ttl=ttl, now=now).value
+        if burnt["attempt"] != attempt.id:
+            return self._fail(attempt, Verdict(outcome=Outcome.WRONG, reason="used"), allowance, budgets, context)
+        return self._succeed(attempt, waiting, replace(verdict, channel=burnt["channel"]), burnt["at"], context, allowance.receipt)
+
+    def _refuse_try(self, attempt: Attempt, allowance: Allowance, context: Context) -> Answer:
+        settled = self._settled(attempt, context.at)
+        if settled:
+            return settled
+        refused = allowance.refused
+        if refused and self._limits.is_longest(refused, "code.user"):
+            self._close(attempt, context)
+            return _answer(Outcome.THROTTLED, "closed")
+        rule = refused.rule.partition(":")[2] if refused else ""
+        return _answer(Outcome.THROTTLED, rule, again_at=allowance.again_at, left=0)
+
+    def _close(self, attempt: Attempt, context: Context) -> None:
+        self.accounts.close(attempt.login.user_id, "code", context.at)
+        self._emit("closed", context, attempt.login.user_id, reason="code")
+
+    def _fail(self, attempt: Attempt, verdict: Verdict, allowance: Allowance | None, budgets: Sequence[Budget], context: Context) -> Answer:
+        """The one failure function: every answer that was judged and not approved ends here."""
+        user_id = attempt.login.user_id
+        kind = "denied" if verdict.outcome is Outcome.DENIED else "wrong"
+        self._emit(kind, context, user_id, channel=verdict.channel, reason=verdict.reason or verdict.outcome.value)
+        if verdict.evidence:
+            log.info("an answer was refused: %s %s", verdict.evidence.get("error_code", ""), verdict.evidence.get("message", ""))
+        left = list(allowance.left) if allowance else []
+        for budget, remaining in zip(budgets, left, strict=True):
+            if remaining == 0 and self._limits.is_longest(budget, "code.user"):
+                self._close(attempt, context)
+        return Answer(verdict=verdict, again_at=verdict.again_at, left=min(left) if left else None)
+
+    def _succeed(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, at: int, context: Context, receipt: str = "") -> Answer:
+        """The one success function: every approval that has been burnt ends here, and nothing else grants."""
+        now, user_id = context.at, attempt.login.user_id
+        proofs = (Proof(verdict.channel, at), *attempt.proofs[:2])
+        epoch = attempt.epoch
+        if waiting.candidate:
+            user = self._keep(attempt, waiting, context)
+            epoch = self.accounts.epoch(user)
+            # Proving a further address proves that address only.
+            proofs = attempt.proofs if attempt.allowed == "factor" else proofs
+        grant = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, epoch, proofs, at), now)
+        if grant is None:
+            return _answer(Outcome.EXPIRED, "ended")
+        if receipt:
+            self._ledger.give_back(receipt)
+        self._records.put("granted", *attempt.login, context.network, value=1, ttl=_LOOP_SECONDS, now=now)
+        if waiting.candidate:
+            self._emit("enrolled", context, user_id, channel=verdict.channel, factor=waiting.candidate.id)
+        self._emit("approved", context, user_id, channel=verdict.channel, factor=waiting.challenge.way.factor)
+        self._remember_use(attempt, waiting, verdict, now)
+        return Answer(verdict=verdict, grant=grant)
+
+    # Push
+
+    def poll(self, attempt: Attempt, context: Context) -> Answer:
+        """What the phone has said so far. The provider is asked at most once a second per challenge, however many tabs wait."""
+        now = context.at
+        settled = self._settled(attempt, now)
+        if settled:
+            return settled
+        waiting = self._attempts.waiting(attempt, now)
+        if waiting is None or waiting.challenge.way.kind != "wait":
+            return _answer(Outcome.EXPIRED, "no_challenge")
+        said = self._said(attempt, waiting, context)
+        outcome = Outcome(said["outcome"])
+        if outcome is Outcome.APPROVED:
+            return self._approved(attempt, waiting, said["channel"], context)
+        return _answer(outcome)
+
+    def look(self, attempt: Attempt, context: Context) -> Outcome:
+        """What the phone has said, for a page without script: nothing is granted by looking."""
+        settled = self._settled(attempt, context.at)
+        if settled:
+            return Outcome.DENIED if settled.verdict.reason == "denied" else Outcome.APPROVED if settled.verdict.reason == "continue" else Outcome.EXPIRED
+        waiting = self._attempts.waiting(attempt, context.at)
+        if waiting is None or waiting.challenge.way.kind != "wait":
+            return Outcome.EXPIRED
+        return Outcome(self._said(attempt, waiting, context)["outcome"])
+
+    def _said(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, str]:
+        stored: Mapping[str, str] | None = self._records.get("answer", waiting.challenge.id, now=context.at)
+        return stored or self._ask(attempt, waiting, context)
+
+    def _ask(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, str]:
+        now, challenge = context.at, waiting.challenge
+        pending = {"outcome": Outcome.PENDING.value}
+        if not self._records.claim("asked", challenge.id, value=new_id(), ttl=1, now=now).mine:
+            return pending
+        client = self._clients[challenge.way.client]
+        if not isinstance(client, Polls):
+            raise Misconfigured(f"The client {client.name!r} has a way to wait for, but no poll.")
+        user = self._current(attempt)
+        verdict = client.poll(self._holder(user, waiting)[0], challenge, self._for_client(attempt, context))
+        if verdict.outcome is Outcome.PENDING and now >= challenge.ends:
+            verdict = Verdict(outcome=Outcome.EXPIRED)
+        if verdict.outcome is Outcome.PENDING:
+            return pending
+        if verdict.outcome is Outcome.DENIED:
+            # SECURITY: first the attempt, then the answer, so that no code of the same attempt can be granted after the denial was seen.
+            self._attempts.end(attempt.id, attempt.login, "denied", now)
+        said = {"outcome": verdict.outcome.value, "channel": verdict.channel}
+        stored = self._records.claim("answer", challenge.id, value=said, ttl=until(attempt.ends, now), now=now)
+        if stored.mine:
+            self._answered(attempt, verdict, challenge, context)
+        return dict(stored.value)
+
+    def _answered(self, attempt: Attempt, verdict: Verdict, challenge: Challenge, context: Context) -> None:
+        """Once per push: nothing waits on the phone any more, and a denial stops further ones."""
+        now, who = context.at, fold(attempt.login.user_id)
+        # One request only gets here, and while the claim lasts it can be no other push's.
+        if now < challenge.ends + LEEWAY:
+            self._records.drop("inflight", who, now=now)
+        if verdict.outcome is Outcome.DENIED:
+            self._records.put("pause", who, value=now + _PAUSE_SECONDS, ttl=_PAUSE_SECONDS, now=now)
+            self._fail(attempt, verdict, None, (), context)
+        elif not verdict:
+            self._fail(attempt, verdict, None, (), context)
+
+    def _approved(self, attempt: Attempt, waiting: Waiting, channel: str, context: Context) -> Answer:
+        now = context.at
+        user = self._current(attempt)
+        self._holder(user, waiting)
+        burn = {"attempt": attempt.id, "channel": channel, "at": now}
+        uuid = str(waiting.challenge.hidden.get("uuid", waiting.challenge.id))
+        burnt = self._records.claim("used", "push", uuid, value=burn, ttl=max(self.settings.code_memory, until(attempt.ends, now)), now=now).value
+        if burnt["attempt"] != attempt.id:
+            return _answer(Outcome.EXPIRED, "used")
+        verdict = Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"], learnt={"app": "yes"})
+        return self._succeed(attempt, waiting, verdict, burnt["at"], context)
+
+    # Enrolment
+
+    def enrol(self, attempt: Attempt, client: str, fields: Mapping[str, str], context: Context) -> Challenge:
+        """Register a candidate with its client and send the first code to it. Nothing is stored of the user until that code has come back."""
+        now = context.at
+        enroller = self._clients.get(client)
+        if enroller is None or not isinstance(enroller, Enrols):
+            raise Refused("This kind of factor cannot be added here.")
+        if self._attempts.outcome(attempt.id, attempt.login, now) is not None:
+            raise AttemptEnded("it has an outcome")
+        user = self._current(attempt)
+        profile = self.profile(user.id)
+        if attempt.allowed == "known":
+            # SECURITY: what the form says is not even looked at; the number is the site's.
+            fields = {"phone": profile.phone, "email": fields.get("email", "")}
+        candidate = enroller.read(fields, profile)
+        if not self._rules.still_allowed(attempt, user, candidate.address, now):
+            raise AttemptEnded("what allowed it is gone")
+        self._rules.check_country(candidate)
+        self._born(now)
+        first = "sms" if "sms" in self.settings.channels or "call" not in self.settings.channels else "call"
+        way = Way(client=client, channel=first, kind="code", strength=Strength.PHONE)
+        self._spend(self._sending(attempt, user, way, context, candidate.address), now)
+        factor = enroller.enrol(user, candidate, self._for_client(attempt, context))
+        if attempt.allowed == "factor":
+            factor = replace(factor, added_by="factor")
+        offered = self._proving(user, factor)
+        if not offered:
+            raise Misconfigured("channels offers no way to prove a new phone: add 'sms', 'call' or 'app'.")
+        return self._send(attempt, replace(user, factors=(*user.factors, factor)), offered[0], context, factor, candidate.address)
+
+    def _keep(self, attempt: Attempt, waiting: Waiting, context: Context) -> User:
+        """Save the factor that was proved."""
+        factor, now = waiting.candidate, context.at
+        assert factor is not None  # noqa: S101 - for the type checker; the caller has looked
+        client = self._clients[factor.client]
+        stored = self.accounts.user(attempt.login.user_id)
+        if isinstance(client, Enrols) and stored.factor(factor.id) is None:
+            factor = replace(factor, data={**factor.data, **self._ask_about(client, stored, factor, attempt, context)})
+        invitation = attempt.allowed.partition(":")[2]
+        return self.accounts.add_factor(
+            attempt.login.user_id, factor, attempt.generation, lambda user: self._rules.still_allowed(attempt, user, waiting.address, now), invitation
+        )
+
+    def _ask_about(self, client: Enrols, user: User, factor: Factor, attempt: Attempt, context: Context) -> Mapping[str, Any]:
+        try:
+            return client.proved(replace(user, factors=(factor,)), factor, self._for_client(attempt, context))
+        except SecondFactorError as error:
+            log.info("what the provider knows of a new factor could not be asked: %s", error)
+            return {}
+
+    # Changing and ending
+
+    def remove(self, attempt: Attempt, factor_id: str, context: Context) -> Grant:
+        """Take away a factor, under an attempt of purpose "change"; the grant keeps this browser in. At the provider nothing is removed."""
+        now = context.at
+
+        def without(user: User) -> User:
+            if not self._rules.still_allowed(attempt, user, "", now) or user.factor(factor_id) is None:
+                raise AttemptEnded("what allowed it is gone")
+            return replace(user, factors=tuple(factor for factor in user.factors if factor.id != factor_id), generation=attempt.generation)
+
+        if attempt.allowed != "factor":
+            raise AttemptEnded("not a change")
+        user = self.accounts.change(attempt.login.user_id, without)
+        grant = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, self.accounts.epoch(user), attempt.proofs, now), now)
+        self._emit("removed", context, user.id, factor=factor_id)
+        if grant is None:
+            raise AttemptEnded("ended")
+        return grant
+
+    def log_out(self, login: Login, pass_: Pass | None, attempt_id: str, context: Context) -> None:
+        """End a pass in every copy, and an attempt with everything it has earned or might."""
+        now = context.at
+        granted = self._attempts.end(attempt_id, login, "ended", now) if attempt_id else None
+        found = {(pass_.id, pass_.proofs[0].at)} if pass_ else set()
+        if granted:
+            found.add((granted.pass_id, granted.proofs[0].at))
+        for pass_id, at in found:
+            self.accounts.end_pass(login.user_id, pass_id, at + self.settings.lifetime + LEEWAY, now)
+        self._records.drop("granted", *login, context.network, now=now)
+
+    def just_granted(self, login: Login, context: Context) -> bool:
+        """Whether this holder got a pass a moment ago, from this network: then a browser that has none does not keep our cookie."""
+        return self._records.get("granted", *login, context.network, now=context.at) is not None
+
+    def stays_awake(self, held: Pass, now: int) -> bool:
+        """Whether a pass has been used within the setting `idle`; and it counts as used now. A ledger that was lost gives the benefit of the doubt once."""
+        idle = self.settings.idle
+        if idle is None:
+            return True
+        used = self._records.get("idle", held.id, now=now)
+        if used is None and now - held.proofs[0].at >= idle:
+            return False
+        self._records.put("idle", held.id, value=now, ttl=idle, now=now)
+        return True
+
+    def revoke(self, user_id: str) -> None:
+        """End every pass and every attempt of a user: at once on our pages and on step-up pages, within `recheck` elsewhere."""
+        self.accounts.revoke(user_id)
+        self._emit("revoked", self.context(), user_id)
+
+    def open(self, user_id: str) -> None:
+        """Open the ways that guessing has closed, and begin a fresh count of wrong codes. An administrator's word."""
+        context, user = self.context(), self.accounts.user(user_id)
+        self.accounts.open(user_id, context.at)
+        for subject in {fold(user_id), *(self._clients[factor.client].reference(factor) for factor in user.factors if factor.client in self._clients)}:
+            self._records.put("opened", subject, value=new_id(), ttl=31 * 86400, now=context.at)
+        self._records.drop("pause", fold(user_id), now=context.at)
+        self._emit("opened", context, user_id, reason="administrator")
+
+    def reset(self, user_id: str) -> None:
+        """Take all factors away; the next one needs an invitation. An administrator's word."""
+        self.accounts.reset(user_id)
+        self._emit("revoked", self.context(), user_id, reason="reset")
+
+    # Small things
+
+    def _learn(self, user: User, factor_id: str, learnt: Mapping[str, Any], *, prefers: str = "", used: int | None = None) -> None:
+        """Merge what was learnt of a factor into its record, when there is something new; losing it does not matter."""
+
+        def merge(stored: User) -> User | None:
+            factor = stored.factor(factor_id)
+            if factor is None:
+                return None
+            stale = used is not None and (factor.used is None or used - factor.used >= 86400)
+            changed = any(factor.data.get(name) != value for name, value in learnt.items()) or (prefers and stored.prefers != prefers)
+            if not (stale or changed):
+                return None
+            merged = replace(factor, data={**factor.data, **learnt}, used=used or factor.used)
+            return replace(stored, factors=tuple(merged if each.id == factor_id else each for each in stored.factors), prefers=prefers or stored.prefers)
+
+        if not self.accounts.writable or not (learnt or prefers or used) or user.factor(factor_id) is None:
+            return
+        try:
+            self.accounts.change(user.id, merge)
+        except SecondFactorError as error:
+            log.info("something learnt of a factor was not kept: %s", error)
+
+    def _remember_use(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, now: int) -> None:
+        user = self.accounts.user(attempt.login.user_id)
+        asked = waiting.challenge.shown.get("instead_of") or waiting.challenge.way.channel
+        self._learn(user, waiting.challenge.way.factor, verdict.learnt, prefers=str(asked), used=now)
+
+    def _emit(self, kind: str, context: Context, user_id: str, **more: str) -> None:
+        self.tell(Event(kind=kind, at=context.at, user_id=user_id, network=context.network, **more))
+
+    def tell(self, event: Event) -> None:
+        """Log an event and hand it to the site's callable."""
+        log.info("%s %s", event.kind, event.channel or event.reason)
+        if self.settings.events is None:
+            return
+        try:
+            self.settings.events(event)
+        except Exception:
+            log.exception("the events callable raised; nothing else changes")
+
+
+_TOO_OFTEN: Mapping[str, str] = {
+    "": "That was too often for now.",
+    "send.cooldown": "A code is on its way. Wait a moment before you ask for another one.",
+    "send.user": "We have sent you many codes already. Use another way, or come back later.",
+    "send.number": "We have sent many codes to this number already. Use another way, or come back later.",
+    "send.voice": "We have called this number often enough for now. Use another way, or come back later.",
+    "send.network": "Many codes were asked for from your network. Come back later, or use your app.",
+    "send.site": "This site has sent very many codes today. Use your app, or come back later.",
+    "send.new.user": "You have tried several new numbers. Come back later.",
+    "send.new.number": "Codes were sent to this number already. Come back later, or use another number.",
+    "send.new.network": "Several new numbers were tried from your network. Come back later.",
+    "send.new.site": "This site has added very many phones today. Come back tomorrow.",
+    "push.user": "We have asked your phone several times already. Use another way, or come back later.",
+}

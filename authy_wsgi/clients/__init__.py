@@ -1,0 +1,1 @@
+"""Clients: one provider, or one local verifier, each. All of them have the shapes of `contracts.Client`."""

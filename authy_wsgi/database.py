@@ -1,0 +1,159 @@
+"""One SQL database, opened per process: SQLite as the embedded default, PostgreSQL by URL. What `stores.sql` and `ledgers.sql` stand on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Column, Connection, Engine, Index, Integer, BigInteger, LargeBinary, MetaData, String, Table, Text, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from authy_wsgi.errors import Misconfigured, Unavailable
+
+SCHEMA_VERSION = 1
+_BUSY_SECONDS = 5
+_METADATA = MetaData()
+
+USERS = Table(
+    "second_factor_users",
+    _METADATA,
+    Column("folded", String(1024), primary_key=True),
+    Column("id", String(255), nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+VALUES = Table(
+    "second_factor_ledger",
+    _METADATA,
+    Column("key", String(255), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("ends", BigInteger, nullable=False, index=True),
+)
+TRIES = Table(
+    "second_factor_tries",
+    _METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("key", String(255), nullable=False),
+    Column("receipt", String(32), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False, index=True),
+)
+Index("second_factor_tries_key_at", TRIES.c.key, TRIES.c.at)
+SCHEMA = Table("second_factor_schema", _METADATA, Column("version", Integer, nullable=False))
+
+# One number for all our transactions that must not run beside each other; PostgreSQL's advisory locks take any 64-bit integer.
+_SCHEMA_LOCK = 0x5EC0FAC7
+
+
+class Database:
+    """A database by URL. Connections are opened where they are first used, so that a fork after construction (gunicorn --preload, uWSGI) is harmless."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._url = make_url(url)
+            self._url.get_dialect()
+        except (ArgumentError, NoSuchModuleError, ImportError):
+            raise Misconfigured('The database URL is not one that SQLAlchemy knows; write for example "sqlite:///second-factor.db".') from None
+        self.shown = self._url.render_as_string(hide_password=True)
+        self.sqlite = self._url.get_backend_name() == "sqlite"
+        self.single_process = self.sqlite and self._url.database in (None, "", ":memory:")
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._pid = 0
+
+    def __repr__(self) -> str:
+        return f"Database({self.shown!r})"
+
+    def _open(self) -> Engine:
+        with self._lock:
+            if self._engine is None or self._pid != os.getpid():
+                if self._engine is not None:
+                    self._engine.dispose(close=False)
+                self._engine, self._pid = self._new_engine(), os.getpid()
+            return self._engine
+
+    def _new_engine(self) -> Engine:
+        if not self.sqlite:
+            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(self._url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "begin", _sqlite_begin)
+        return engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One atomic step that may write. `Unavailable("database")` when the database does not take it; then nothing has changed."""
+        try:
+            with self._open().begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            # SECURITY: the text of a driver's error may quote values; its class is enough for the log.
+            raise Unavailable("database", type(error).__name__) from None
+
+    def lock(self, connection: Connection, *numbers: int) -> None:
+        """Wait until no other transaction holds one of these numbers. On SQLite every transaction that may write waits for all others anyway."""
+        if not self.sqlite:
+            for number in sorted(set(numbers)):
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+    def version(self) -> int | None:
+        """The schema's version, None for a database without our tables."""
+        with self.transaction() as connection:
+            return self._version(connection)
+
+    @staticmethod
+    def _version(connection: Connection) -> int | None:
+        if not inspect(connection).has_table(SCHEMA.name):
+            return None
+        return int(connection.execute(select(SCHEMA.c.version)).scalar_one_or_none() or 0)
+
+    def prepare(self) -> None:
+        """Create the tables where there are none; `Misconfigured` for tables of another version, with the command that brings them up to date."""
+        with self.transaction() as connection:
+            self.lock(connection, _SCHEMA_LOCK)
+            found = self._version(connection)
+            if found is None:
+                self._migrate(connection, None)
+            elif found != SCHEMA_VERSION:
+                raise Misconfigured(_other_version(self.shown, found))
+
+    def migrate(self) -> int | None:
+        """Bring the tables to this version's schema; the version that was there before. Nothing happens where they are up to date."""
+        with self.transaction() as connection:
+            self.lock(connection, _SCHEMA_LOCK)
+            found = self._version(connection)
+            if found is not None and found > SCHEMA_VERSION:
+                raise Misconfigured(_other_version(self.shown, found))
+            if found != SCHEMA_VERSION:
+                self._migrate(connection, found)
+            return found
+
+    @staticmethod
+    def _migrate(connection: Connection, found: int | None) -> None:
+        _METADATA.create_all(connection)
+        values: dict[str, Any] = {"version": SCHEMA_VERSION}
+        connection.execute(insert(SCHEMA).values(values) if found is None else update(SCHEMA).values(values))
+
+
+def _other_version(shown: str, found: int) -> str:
+    if found > SCHEMA_VERSION:
+        return f"The tables in {shown} are of version {found}, this authy_wsgi knows {SCHEMA_VERSION}: install the newer authy_wsgi again."
+    return f"The tables in {shown} are of version {found}, this authy_wsgi needs {SCHEMA_VERSION}: make a copy, then run 'authy-wsgi users migrate --app module:attribute'."
+
+
+def _sqlite_connected(connection: Any, _record: Any) -> None:
+    # The driver's own transaction control would begin late; with None every BEGIN is ours.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    # In WAL a read that turns into a write fails at once whatever the busy timeout is; a transaction that may write says so at its start.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,96 @@
+"""A ledger in a SQL database: exact across the processes of a machine (SQLite) or across machines (PostgreSQL)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from authy_wsgi.contracts import Allowance, Budget
+from authy_wsgi.database import TRIES, VALUES, Database
+from authy_wsgi.errors import Unavailable
+from authy_wsgi.tickets import digest, new_id
+
+_SWEEP_ONE_IN = 200
+
+
+class SQLLedger:
+    """`SQLLedger("sqlite:///second-factor.db")`, or the database of a `SQLStore`. Each call is one transaction; a busy database is `Unavailable`."""
+
+    def __init__(self, database: str | Database) -> None:
+        self.database = database if isinstance(database, Database) else Database(database)
+        self.single_process = self.database.single_process
+        self.database.prepare()
+
+    @contextmanager
+    def _step(self, *keys: str) -> Iterator[Connection]:
+        try:
+            with self.database.transaction() as connection:
+                self.database.lock(connection, *(int.from_bytes(digest(key)[:8], "big", signed=True) for key in keys))
+                yield connection
+        except Unavailable as error:
+            raise Unavailable("ledger", error.reason) from None
+
+    def spend(self, budgets: Sequence[Budget], *, now: int) -> Allowance:
+        keys = [f"{budget.rule}:{budget.window}:{budget.subject}" for budget in budgets]
+        receipt = new_id()
+        with self._step(*keys) as connection:
+            self._sweep(connection, now)
+            left = []
+            for key, budget in zip(keys, budgets, strict=True):
+                count = connection.execute(select(func.count()).where(TRIES.c.key == key, TRIES.c.ends > now)).scalar_one()
+                if count >= budget.limit:
+                    oldest = select(TRIES.c.ends).where(TRIES.c.key == key, TRIES.c.ends > now).order_by(TRIES.c.ends).offset(count - budget.limit).limit(1)
+                    return Allowance(ok=False, refused=budget, again_at=connection.execute(oldest).scalar_one())
+                left.append(budget.limit - count - 1)
+            rows = [{"key": key, "receipt": receipt, "at": now, "ends": now + budget.window} for key, budget in zip(keys, budgets, strict=True)]
+            if rows:
+                connection.execute(insert(TRIES), rows)
+        return Allowance(ok=True, receipt=receipt, left=tuple(left))
+
+    def give_back(self, receipt: str) -> None:
+        with self._step() as connection:
+            connection.execute(delete(TRIES).where(TRIES.c.receipt == receipt))
+
+    def claim(self, key: str, value: bytes, ttl: int, *, now: int) -> bytes:
+        with self._step(key) as connection:
+            self._sweep(connection, now)
+            stored = self._live(connection, key, now)
+            if stored is not None:
+                return stored
+            self._store(connection, key, value, now + ttl)
+        return value
+
+    def put(self, key: str, value: bytes, ttl: int, *, now: int) -> None:
+        with self._step(key) as connection:
+            self._sweep(connection, now)
+            self._store(connection, key, value, now + ttl)
+
+    def get(self, key: str, *, now: int) -> bytes | None:
+        with self._step() as connection:
+            return self._live(connection, key, now)
+
+    def pop(self, key: str, *, now: int) -> bytes | None:
+        with self._step(key) as connection:
+            stored = self._live(connection, key, now)
+            connection.execute(delete(VALUES).where(VALUES.c.key == key))
+            return stored
+
+    @staticmethod
+    def _live(connection: Connection, key: str, now: int) -> bytes | None:
+        stored = connection.execute(select(VALUES.c.value).where(VALUES.c.key == key, VALUES.c.ends > now)).scalar_one_or_none()
+        return None if stored is None else bytes(stored)
+
+    @staticmethod
+    def _store(connection: Connection, key: str, value: bytes, ends: int) -> None:
+        connection.execute(delete(VALUES).where(VALUES.c.key == key))
+        connection.execute(insert(VALUES).values(key=key, value=value, ends=ends))
+
+    @staticmethod
+    def _sweep(connection: Connection, now: int) -> None:
+        if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - when to clean up is no secret
+            connection.execute(delete(VALUES).where(VALUES.c.ends <= now))
+            connection.execute(delete(TRIES).where(TRIES.c.ends <= now))

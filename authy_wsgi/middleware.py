@@ -1,0 +1,333 @@
+"""The front door: `SecondFactor` around a WSGI app, or beside it for an integration.
+
+    gate(environ, login)                                   -> WSGI app | None
+    require(environ, login, *, max_age=None, strength=None) -> WSGI app | None
+    remember(environ, grant) / forget(environ)             -> [("Set-Cookie", ...)]
+
+None means "go on"; anything else is the answer, itself a WSGI app. The app's own answers are never touched: no header added, nothing buffered.
+
+A verified request touches this module and `tickets` only: no Request object, no store, no network. Each worker remembers for `recheck` seconds how a user
+stands; a refusal is never given from that memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from authy_wsgi.accounts import Standing
+from authy_wsgi.attempts import Grant
+from authy_wsgi.backend import Backend
+from authy_wsgi.contracts import NOT_NEEDED, Environ, Event, Login, Need, Proven, Strength
+from authy_wsgi.errors import Misconfigured, SecondFactorError, UnreadableIdentity
+from authy_wsgi.identity import as_login
+from authy_wsgi.ledgers.sql import SQLLedger
+from authy_wsgi.pages.look import Look
+from authy_wsgi.pages.views import Pages
+from authy_wsgi.pages.visit import Reception, meets
+from authy_wsgi.pages.wall import Wall, came_from, kind_of
+from authy_wsgi.policy import REQUIRED, Exemptions, full_path, required
+from authy_wsgi.settings import Settings
+from authy_wsgi.site import as_path, client_network, header
+from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, set_cookie
+
+KEY = "authy_wsgi"
+_BASE_KEY = "authy_wsgi.base"
+_LOGIN_KEY = "authy_wsgi.login"
+_ANONYMOUS = Proven()
+_MEMO_SIZE = 10_000
+
+WSGIApp = Callable[[Environ, Any], Iterable[bytes]]
+
+log = logging.getLogger("authy_wsgi")
+
+
+class CookieNames(NamedTuple):
+    """One spelling of each name, fixed at start: accepting two would let a sibling site toss one in."""
+
+    passes: str
+    attempt: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> CookieNames:
+        name = ("__Host-" if settings.https else "") + settings.cookie_name
+        return cls(name, f"{name}_attempt")
+
+
+class SecondFactor:
+    """A second factor around `app`, any WSGI callable. See `authy_wsgi.settings` for what may be set; all faults are reported at once.
+
+    Without an app it is for an integration (a tween, a hook), which calls `gate` and `require` itself.
+    """
+
+    def __init__(self, app: WSGIApp | None = None, **settings: Any) -> None:
+        self.settings = Settings.read(settings)
+        self.app = app
+        self._cookies = CookieNames.of(self.settings)
+        _refuse_nested(app, self._cookies)
+        self._tickets = Tickets([self.settings.secret, *self.settings.other_secrets], self.settings.instance)
+        ledger = self.settings.ledger or SQLLedger(self.settings.users.database)  # type: ignore[attr-defined]
+        self._needs_one_process = any(getattr(part, "single_process", False) for part in (ledger, self.settings.users)) and not self.settings.single_process
+        self.backend = Backend(self.settings, self._tickets, ledger)
+        self._accounts = self.backend.accounts
+        look = Look(self.settings)
+        self._wall = Wall(look, self.settings.shown_name)
+        self._reception = Reception(self.settings, self._tickets, self._cookies.attempt)
+        names = {"pass": self._cookies.passes, "attempt": self._cookies.attempt}
+        self._pages = Pages(self.backend, look, self._reception, names, self._presented, self._pass_cookie)
+        self._prefix, self._below = self.settings.prefix, self.settings.prefix + "/"
+        self._exemptions = Exemptions(self.settings.exempt)
+        self._policy = self.settings.policy or required
+        self._standings: dict[str, Standing] = {}
+        self._seen: dict[str, int] = {}
+        self._warned: set[str] = set()
+        for warning in self.warnings():
+            log.warning("%s", warning)
+
+    def __repr__(self) -> str:
+        return f"SecondFactor(prefix={self._prefix!r}, enrolment={self.settings.enrolment!r})"
+
+    def warnings(self) -> list[str]:
+        """What works, but should be known: said at start and by `authy-wsgi check`."""
+        settings, found = self.settings, []
+        if not settings.https:
+            found.append("https=False: cookies travel in clear. This is for development only.")
+        if not settings.enforce:
+            found.append("enforce=False: nobody is asked for a second factor; what would have been asked is only logged.")
+        if settings.enrolment == "open":
+            found.append('enrolment="open": whoever passes the login first adds their phone to a fresh account (trust on first use).')
+        found += self.backend.notices()
+        return found
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if self.app is None:
+            raise Misconfigured("This SecondFactor wraps no app: give one as its first argument, or call gate() from your framework.")
+        return (self.gate(environ, self.settings.identity) or self.app)(environ, start_response)
+
+    # The gate
+
+    def gate(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> WSGIApp | None:
+        """None to go on, else the answer. `login` is who passed the first factor, or a callable of the environ that says so."""
+        try:
+            path: str = environ.get("PATH_INFO", "")
+            if path.startswith(self._prefix) and (path == self._prefix or path.startswith(self._below)):
+                return self._own_page(environ, login)
+            environ[_BASE_KEY] = environ.get("SCRIPT_NAME", "")
+            return self._judge(environ, self._whose(environ, login))
+        except Exception as fault:
+            return self._fault(environ, fault)
+
+    def _whose(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Login | None:
+        return as_login(login(environ) if callable(login) else login, self.settings.canonical)
+
+    def _judge(self, environ: Environ, who: Login | None) -> WSGIApp | None:
+        settings = self.settings
+        if who is None:
+            environ[KEY] = _ANONYMOUS
+            return None
+        environ[_LOGIN_KEY] = who
+        if self._exemptions and self._exemptions.match(full_path(environ)):
+            environ[KEY] = Proven(user_id=who.user_id)
+            return None
+        if settings.logout_url and full_path(environ) == settings.logout_url and header(environ, "Sec-Fetch-Site") != "cross-site":
+            # Through for whoever lacks the factor; it only takes away. The dead cookies stay: the app's answer is not ours to touch.
+            self._log_out(environ, who)
+            environ[KEY] = Proven(user_id=who.user_id)
+            return None
+        need = self._policy(environ, who)
+        if need is NOT_NEEDED:
+            environ[KEY] = Proven(user_id=who.user_id)
+            return None
+        if not isinstance(need, Need):
+            # SECURITY: a forgotten return is "needed", never "not needed".
+            log.error("policy answered %s; that counts as required", type(need).__name__)
+            need = REQUIRED
+        return self._ask(environ, who, need, strict=False)
+
+    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> WSGIApp | None:
+        """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
+        if self._needs_one_process and environ.get("wsgi.multiprocess"):
+            raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
+        now = self.settings.clock()
+        held = self._live_pass(environ, who, now, strict=strict)
+        if held is not None and meets(held, need, now, self.settings.lifetime):
+            environ[KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
+            return None
+        if need.if_enrolled and not strict and not self._standing(who.user_id, now, self.settings.recheck).enrolled:
+            environ[KEY] = Proven(user_id=who.user_id)
+            return None
+        if not self.settings.enforce and not strict:
+            self._report(environ, who, now)
+            environ[KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
+            return None
+        return self._answer(environ, who, need, now)
+
+    def require(
+        self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None, *, max_age: int | None = None, strength: Strength | None = None
+    ) -> WSGIApp | None:
+        """A view's own demand (step-up): a proof at most `max_age` seconds old and at least this strong, judged on the store as it is now.
+
+        No exemption, policy or `enforce=False` lessens it. An anonymous request is answered with "Sign in first".
+        """
+        try:
+            environ.setdefault(_BASE_KEY, environ.get("SCRIPT_NAME", ""))
+            who = self._whose(environ, login)
+            if who is None:
+                return self._pages.serve(self._at_base(environ), lambda: None)
+            environ[_LOGIN_KEY] = who
+            return self._ask(environ, who, Need(max_age=max_age, strength=strength or Strength.REMEMBERED), strict=True)
+        except Exception as fault:
+            return self._fault(environ, fault)
+
+    def _at_base(self, environ: Environ) -> Environ:
+        """The environ as it would be for our first page: where mounted sub-apps have moved the split, back to our place."""
+        return {**environ, "SCRIPT_NAME": environ[_BASE_KEY], "PATH_INFO": self._prefix + "/", "REQUEST_METHOD": "GET", "QUERY_STRING": ""}
+
+    # Passes
+
+    def _live_pass(self, environ: Environ, who: Login, now: int, *, strict: bool = False) -> Pass | None:
+        """The first pass among the cookies that is this holder's, of a sane time, and not revoked."""
+        holders = self._tickets.holders(who)
+        for token in cookie_values(environ, self._cookies.passes):
+            held = self._tickets.read_pass(token)
+            if held is None or held.holder not in holders or not self._timely(held, now):
+                continue
+            if self._stands(held, who, now, 0 if strict else self.settings.recheck):
+                return held
+        return None
+
+    def _timely(self, held: Pass, now: int) -> bool:
+        newest = held.proofs[0].at
+        for proof in held.proofs:
+            if proof.at > now + LEEWAY:
+                return False
+            newest = max(newest, proof.at)
+        return now - newest <= self.settings.lifetime
+
+    def _stands(self, held: Pass, who: Login, now: int, patience: int) -> bool:
+        """Whether the user's record still carries this pass. Read anew where memory is older than `patience` seconds, or would refuse."""
+        standing = self._standing(who.user_id, now, patience)
+        if not _carries(standing, held):
+            if standing.read_at == now and patience == 0:
+                return False
+            standing = self._standing(who.user_id, now, -1)
+            if not _carries(standing, held):
+                return False
+        return self._alive_in_ledger(held, who, now, patience)
+
+    def _standing(self, user_id: str, now: int, patience: int) -> Standing:
+        """How a user stands, at most `patience` seconds old; 0 and below reads the store."""
+        known = self._standings.get(user_id)
+        if known is not None and 0 <= now - known.read_at < patience:
+            return known
+        read = self._accounts.standing(user_id, now)
+        if len(self._standings) >= _MEMO_SIZE:
+            self._standings.clear()
+        self._standings[user_id] = read
+        return read
+
+    def _alive_in_ledger(self, held: Pass, who: Login, now: int, patience: int) -> bool:
+        """What only the ledger knows of a pass: an idle time, where one is set, and the ended passes of a get-only store."""
+        if self._accounts.writable and self.settings.idle is None:
+            return True
+        seen = self._seen.get(held.id)
+        if seen is not None and 0 <= now - seen < patience:
+            return True
+        alive = not self._accounts.ended_elsewhere(who.user_id, held.id, now) and self.backend.stays_awake(held, now)
+        if alive:
+            if len(self._seen) >= _MEMO_SIZE:
+                self._seen.clear()
+            self._seen[held.id] = now
+        return alive
+
+    def _presented(self, environ: Environ, who: Login, now: int) -> Pass | None:
+        """The live pass of a request to our own pages, judged on the store as it is now."""
+        return self._live_pass(environ, who, now, strict=True)
+
+    def _pass_cookie(self, grant: Grant) -> tuple[str, str]:
+        held = Pass(grant.pass_id, self._tickets.holder(grant.login), grant.epoch, grant.proofs)
+        return set_cookie(self._cookies.passes, self._tickets.sign("pass", held.payload()), secure=self.settings.https, max_age=self.settings.lifetime)
+
+    def remember(self, environ: Environ, grant: Grant) -> list[tuple[str, str]]:  # noqa: ARG002 - the shape that frameworks know
+        """The headers that give the browser the pass which a grant earned. For an app that calls the backend itself."""
+        return [self._pass_cookie(grant)]
+
+    def forget(self, environ: Environ) -> list[tuple[str, str]]:
+        """End the pass of this request in every copy, and the headers that delete our cookies. For an app's own logout."""
+        who: Login | None = environ.get(_LOGIN_KEY)
+        if who is not None:
+            self._log_out(environ, who)
+        return [delete_cookie(name, secure=self.settings.https) for name in self._cookies]
+
+    def _log_out(self, environ: Environ, who: Login) -> None:
+        context = self.backend.context(network=client_network(environ))
+        held = self._live_pass(environ, who, context.at, strict=True)
+        self.backend.log_out(who, held, self._reception.attempt_of(environ, context.at), context)
+
+    # Answers
+
+    def _own_page(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> WSGIApp:
+        if self._needs_one_process and environ.get("wsgi.multiprocess"):
+            raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
+        return self._pages.serve(environ, lambda: self._whose(environ, login))
+
+    def _target(self, environ: Environ) -> str:
+        """The path and query of a request, percent-encoded, as an absolute path of our own origin."""
+        query = quote(str(environ.get("QUERY_STRING", "")), safe="=&+%/:;,@!~*'()-._?$")
+        return as_path(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")) + (f"?{query}" if query else "")
+
+    def _start_url(self, environ: Environ, who: Login, target: str, need: Need, now: int) -> str:
+        signed = self._reception.sign_target(who, target, need, now)
+        return as_path(environ[_BASE_KEY], self._prefix, "/") + (f"?next={quote(signed)}" if signed else "")
+
+    def _answer(self, environ: Environ, who: Login, need: Need, now: int) -> WSGIApp:
+        kind = kind_of(environ)
+        if kind == "get":
+            return self._wall.redirect(self._start_url(environ, who, self._target(environ), need, now))
+        if kind == "post":
+            url = self._start_url(environ, who, came_from(environ) or as_path(environ[_BASE_KEY], "/"), need, now)
+            return self._wall.not_sent(url, need, self._wall_values(environ))
+        enrolled = self._standing(who.user_id, now, 0).enrolled
+        return self._wall.problem(as_path(environ[_BASE_KEY], self._prefix, "/"), need, enrolled=enrolled)
+
+    def _wall_values(self, environ: Environ) -> dict[str, Any]:
+        base = str(environ.get(_BASE_KEY, environ.get("SCRIPT_NAME", "")))
+        return {"static": as_path(base, self._prefix, "/static"), "home": as_path(base, "/"), "notices": self.backend.notices()}
+
+    def _report(self, environ: Environ, who: Login, now: int) -> None:
+        log.warning("enforce=False: a request to %s would have been asked for a second factor", as_path(full_path(environ)))
+        if self.settings.events:
+            self.backend.tell(Event(kind="not_enforced", at=now, user_id=who.user_id))
+
+    def _fault(self, environ: Environ, fault: Exception) -> WSGIApp:
+        """SECURITY: whatever raises (identity, policy, store, ledger, our own code), the app is not called."""
+        if isinstance(fault, UnreadableIdentity):
+            log.error("%s", fault)
+        elif isinstance(fault, SecondFactorError):
+            log.error("%s: %s", type(fault).__name__, fault)
+        else:
+            # The traceback without the exception's own words: those may hold what a user typed.
+            log.error("%s in the gate", type(fault).__name__, exc_info=replace_words(fault))
+        sentence = "We cannot check your second step just now, so nobody is let in. Try again in a moment."
+        return self._wall.fault(environ, sentence, self._wall_values(environ))
+
+
+def _carries(standing: Standing, held: Pass) -> bool:
+    return standing.epoch == held.epoch and held.id not in standing.ended and not standing.disabled
+
+
+def replace_words(fault: Exception) -> tuple[type[BaseException], BaseException, Any]:
+    """The exception for a log: its kind and traceback, without its words."""
+    return (Exception, Exception(type(fault).__name__), fault.__traceback__)
+
+
+def _refuse_nested(app: object, cookies: CookieNames) -> None:
+    """Two gates of one cookie name, one inside the other, would each throw the other's pass away."""
+    seen: set[int] = set()
+    while app is not None and id(app) not in seen:
+        seen.add(id(app))
+        if isinstance(app, SecondFactor) and app._cookies == cookies:
+            raise Misconfigured(f"Two SecondFactors around one app have the same cookie_name ({cookies.passes}): give one of them another.")
+        app = getattr(app, "app", None) or getattr(app, "wsgi_app", None)

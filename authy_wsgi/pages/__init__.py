@@ -1,0 +1,1 @@
+"""Our own pages: what a person meets between the app's login and the app."""

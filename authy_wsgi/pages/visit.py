@@ -1,0 +1,177 @@
+"""One request to our pages: who, for which target, in which attempt; and whether a POST may change anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from authy_wsgi.attempts import ATTEMPT_SECONDS
+from authy_wsgi.contracts import CHANNEL_STRENGTH, Context, Environ, Login, Need, Strength
+from authy_wsgi.settings import Settings
+from authy_wsgi.site import RequestError, as_path, browser_family, client_network, header, read_form, read_query, same_origin
+from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, new_id
+
+TARGET_SECONDS = 86400
+TARGET_LIMIT = 1500
+CSRF_SECONDS = 86400
+
+
+class Untrusted(RequestError):
+    """A POST that is not one of our own pages', or not this person's: nothing is done."""
+
+
+class CookieMissing(RequestError):
+    """A POST from one of our own pages without the cookie that the page set: the browser does not keep it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What a view needs to know. `target` is where the person was going (a path), `need` what that page asks for."""
+
+    environ: Environ
+    base: str  # SCRIPT_NAME at our place, as a path
+    prefix: str  # of our pages, as a path
+    login: Login
+    context: Context
+    fields: Mapping[str, str]
+    next: str
+    target: str
+    need: Need
+    attempt_id: str
+    minted: int
+    kept: bool  # whether the attempt's id came in a cookie that is still good
+    presented: Pass | None  # the live pass
+
+    def url(self, page: str = "/", **query: str) -> str:
+        """The path of one of our pages, with the target carried along."""
+        pairs = {**({"next": self.next} if self.next else {}), **query}
+        return self.prefix + page + ("?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs.items()) if pairs else "")
+
+    def satisfied(self, lifetime: int) -> bool:
+        return self.presented is not None and meets(self.presented, self.need, self.context.at, lifetime)
+
+
+def meets(held: Pass, need: Need, now: int, lifetime: int) -> bool:
+    """Whether some proof of a pass is young and strong enough for a need."""
+    from_need = lifetime if need.max_age is None else min(need.max_age, lifetime)
+    return any(max(0, now - proof.at) <= from_need and strength_of(proof.channel) >= need.strength for proof in held.proofs)
+
+
+def strength_of(channel: str) -> int:
+    return CHANNEL_STRENGTH.get(channel, 0)
+
+
+class Reception:
+    """Makes a `Visit` of a request, and signs what pages carry: the target, the CSRF token, the attempt's cookie."""
+
+    def __init__(self, settings: Settings, tickets: Tickets, cookie: str) -> None:
+        self._settings = settings
+        self._tickets = tickets
+        self._cookie = cookie
+        self._origins = frozenset({settings.public_url}) if settings.public_url else frozenset()
+
+    # The target
+
+    def sign_target(self, login: Login, target: str, need: Need, now: int) -> str:
+        """The `next` of a page: where to go on, and what is asked there, for this login only. "" for a target that is too long to carry."""
+        if len(target) > TARGET_LIMIT:
+            return ""
+        return self._tickets.sign("next", [1, target, self._tickets.holder(login), now, need.max_age, int(need.strength)])
+
+    def _read_target(self, token: str, login: Login, now: int) -> tuple[str, Need] | None:
+        match self._tickets.read_long("next", token) if token else None:
+            case [1, str(target), str(holder), int(at), max_age, int(strength)]:
+                # SECURITY: somebody else's target, or one of another day, leads to the site's root instead.
+                fits = holder in self._tickets.holders(login) and at - LEEWAY <= now < at + TARGET_SECONDS
+                return (target, Need(max_age=max_age, strength=Strength(strength))) if fits else None
+        return None
+
+    # The attempt's cookie
+
+    def attempt_cookie(self, visit: Visit) -> str:
+        return self._tickets.sign("attempt", [1, visit.attempt_id, visit.minted])
+
+    def _read_attempt(self, environ: Environ, now: int) -> tuple[str, int] | None:
+        for token in cookie_values(environ, self._cookie):
+            match self._tickets.read("attempt", token):
+                case [1, str(attempt_id), int(minted)] if minted - LEEWAY <= now < minted + ATTEMPT_SECONDS:
+                    return attempt_id, minted
+        return None
+
+    def attempt_of(self, environ: Environ, now: int) -> str:
+        """The id of the attempt that a request carries, "" where it carries none."""
+        found = self._read_attempt(environ, now)
+        return found[0] if found else ""
+
+    def _has_cookie(self, environ: Environ) -> bool:
+        return any(self._tickets.read("attempt", token) for token in cookie_values(environ, self._cookie))
+
+    # The CSRF token
+
+    def csrf(self, visit: Visit) -> str:
+        return self._tickets.sign("csrf", [1, visit.attempt_id, self._tickets.holder(visit.login), visit.context.at])
+
+    def admit(self, visit: Visit) -> bool:
+        """Whether a POST may go on. False for a token of another attempt of this person (two tabs): show the page again. Raises for nobody's."""
+        if not same_origin(visit.environ, self._origins):
+            raise Untrusted(403, "foreign")
+        match self._tickets.read("csrf", visit.fields.get("csrf", "")):
+            case [1, str(attempt_id), str(holder), int(at)] if holder in self._tickets.holders(visit.login) and at - LEEWAY <= visit.context.at < at + CSRF_SECONDS:
+                if not self._has_cookie(visit.environ):
+                    raise CookieMissing(400, "cookie")
+                return visit.kept and attempt_id == visit.attempt_id
+        raise Untrusted(403, "untrusted")
+
+    # All of it
+
+    def receive(self, environ: Environ, login: Login, now: int, presented: Pass | None) -> Visit:
+        """The visit; `RequestError` for a request that cannot be read."""
+        query = read_query(environ)
+        fields = read_form(environ) if environ["REQUEST_METHOD"] == "POST" else query
+        token = fields.get("next", "") or query.get("next", "")
+        found = self._read_target(token, login, now)
+        base = str(environ.get("SCRIPT_NAME", ""))
+        attempt = self._read_attempt(environ, now)
+        attempt_id, minted = attempt or (new_id(), now)
+        context = Context(
+            at=now,
+            site=self._settings.shown_name,
+            browser=browser_family(environ),
+            network=client_network(environ),
+            locale="",
+        )
+        return Visit(
+            environ=environ,
+            base=as_path(base, "/") if base else "/",
+            prefix=as_path(base, self._settings.prefix),
+            login=login,
+            context=context,
+            fields=fields,
+            next=token if found else "",
+            target=found[0] if found else (as_path(base, "/") if base else "/"),
+            need=found[1] if found else Need(),
+            attempt_id=attempt_id,
+            minted=minted,
+            kept=attempt is not None,
+            presented=presented,
+        )
+
+
+def renewed(visit: Visit, attempt_id: str = "") -> Visit:
+    """The same visit in another attempt: one that the backend has begun, or a fresh one."""
+    return replace(visit, attempt_id=attempt_id or new_id(), minted=visit.context.at, kept=False)
+
+
+def cookie_cause(environ: Environ, *, https: bool) -> str:
+    """Why a browser may not have kept our cookie: "http" (Secure, but no TLS), "host" (another name than before), else "cookies"."""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    if https and scheme == "http":
+        return "http"
+    origin = header(environ, "Origin").partition("://")[2]
+    return "host" if origin and origin != header(environ, "Host") else "cookies"
+
+
+def page_values(visit: Visit, **more: Any) -> dict[str, Any]:
+    return {"visit": visit, "url": visit.url, "target": visit.target, **more}

@@ -1,0 +1,88 @@
+"""What a request meets that lacks the factor: a redirect to our pages, a page that says that nothing was sent, or a 401 for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+from authy_wsgi.contracts import Environ, Need
+from authy_wsgi.pages.look import Look, add_headers, respond, respond_json
+from authy_wsgi.site import FORM_TYPE, Response, header
+
+Kind = Literal["get", "post", "program"]
+
+_FORM_TYPES = (FORM_TYPE, "multipart/form-data", "text/plain")
+
+
+def kind_of(environ: Environ) -> Kind:
+    """Whether a person's browser is going somewhere (GET), sending a form (POST), or a program is asking."""
+    method = environ.get("REQUEST_METHOD", "GET")
+    if method not in ("GET", "POST") or header(environ, "Upgrade"):
+        return "program"
+    mode = header(environ, "Sec-Fetch-Mode")
+    html = "text/html" in header(environ, "Accept").lower()
+    navigates = mode == "navigate" if mode else html and not header(environ, "X-Requested-With")
+    if method == "GET":
+        return "get" if navigates else "program"
+    content_type = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+    form = content_type in _FORM_TYPES and html and not mode and not header(environ, "X-Requested-With")
+    return "post" if navigates or form else "program"
+
+
+class Wall:
+    """The answers of the gate to a request that may not go on."""
+
+    def __init__(self, look: Look, site_name: str) -> None:
+        self._look = look
+        # Only what a quoted-string may hold (RFC 9110); everything else is left out.
+        realm = "".join(character for character in site_name if character.isascii() and character.isprintable() and character not in '"\\')
+        self._challenge = f'SecondFactor realm="{realm}", error="insufficient_user_authentication"'
+
+    def _headers(self, need: Need) -> Mapping[str, str]:
+        age = "" if need.max_age is None else f', max_age="{need.max_age}"'
+        return {"WWW-Authenticate": self._challenge + age, "Vary": "Cookie, Accept, Sec-Fetch-Mode"}
+
+    def redirect(self, url: str) -> Response:
+        return respond(303, headers={"Location": url, "Vary": "Cookie, Accept, Sec-Fetch-Mode"})
+
+    def not_sent(self, url: str, need: Need, values: Mapping[str, Any]) -> Response:
+        """A form was on its way: it did not arrive, and this page says so."""
+        response = self._look.page("not_sent.html", 401, {**values, "url": url})
+        add_headers(response, self._headers(need))
+        return response
+
+    def problem(self, url: str, need: Need, *, enrolled: bool) -> Response:
+        """For programs: RFC 9457, with what RFC 9470 asks for. No cookie, nothing started."""
+        document = {
+            "type": "about:blank",
+            "title": "A second factor is needed",
+            "status": 401,
+            "detail": f"Open {url} in a browser that is signed in, confirm there, and try again."
+            if enrolled
+            else f"Open {url} in a browser that is signed in, add a second factor there, and try again.",
+            "url": url,
+            "max_age": need.max_age,
+            "strength": need.strength.name.lower(),
+            "enrolled": enrolled,
+        }
+        return respond_json(401, document, "application/problem+json", self._headers(need))
+
+    def fault(self, environ: Environ, sentence: str, values: Mapping[str, Any]) -> Response:
+        """Something that the gate needs is broken: nobody is let in, with 503 and when to try again."""
+        headers = {"Retry-After": "10"}
+        if kind_of(environ) == "program":
+            document = {"type": "about:blank", "title": "The second factor cannot be checked", "status": 503, "detail": sentence}
+            return respond_json(503, document, "application/problem+json", headers)
+        response = self._look.page("message.html", 503, {**values, "heading": "Please try again in a moment", "message": sentence})
+        add_headers(response, headers)
+        return response
+
+
+def came_from(environ: Environ) -> str:
+    """The path of the page that a form was on, from a Referer of our own origin; "" otherwise."""
+    parts = urlsplit(header(environ, "Referer")[:2000])
+    if not parts.path.startswith("/") or parts.path.startswith(("//", "/\\")) or parts.netloc != header(environ, "Host"):
+        return ""
+    query = "?" + quote(parts.query, safe="=&+%/:;,@!~*'()-._") if parts.query else ""
+    return quote(parts.path, safe="/%~:@!$&'()*+,;=-._") + query

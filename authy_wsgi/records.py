@@ -1,0 +1,80 @@
+"""What the backend keeps in the ledger: sealed records by name, and the budgets of the `limits` setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from authy_wsgi.contracts import Budget, Ledger
+from authy_wsgi.errors import Unavailable
+from authy_wsgi.tickets import LEEWAY, Tickets, digest, short
+
+
+class Claimed(NamedTuple):
+    """What is stored under a key after a claim; `mine` when it is what this call brought."""
+
+    value: Any
+    mine: bool
+
+
+class Records:
+    """JSON values in a ledger, encrypted, under keys that name the instance and hide the rest. A record no key opens is `Unavailable`."""
+
+    def __init__(self, ledger: Ledger, tickets: Tickets, instance: str) -> None:
+        self._ledger = ledger
+        self._tickets = tickets
+        self._instance = instance
+
+    def _key(self, kind: str, parts: tuple[str, ...]) -> str:
+        return f"{self._instance}:{kind}:{short(digest(*parts), 32)}"
+
+    def claim(self, kind: str, *parts: str, value: Any, ttl: int, now: int) -> Claimed:
+        """Store once; the record that is there afterwards, mine or an earlier one."""
+        sealed = self._sealed(value)
+        stored = self._ledger.claim(self._key(kind, parts), sealed, max(1, ttl), now=now)
+        return Claimed(value, mine=True) if stored == sealed else Claimed(self._opened(stored), mine=False)
+
+    def put(self, kind: str, *parts: str, value: Any, ttl: int, now: int) -> None:
+        self._ledger.put(self._key(kind, parts), self._sealed(value), max(1, ttl), now=now)
+
+    def get(self, kind: str, *parts: str, now: int) -> Any:
+        """The record, None where there is none."""
+        stored = self._ledger.get(self._key(kind, parts), now=now)
+        return None if stored is None else self._opened(stored)
+
+    def drop(self, kind: str, *parts: str, now: int) -> None:
+        self._ledger.pop(self._key(kind, parts), now=now)
+
+    def _sealed(self, value: Any) -> bytes:
+        return self._tickets.seal(json.dumps(value, separators=(",", ":")).encode())
+
+    def _opened(self, stored: bytes) -> Any:
+        plain = self._tickets.unseal(stored)
+        if plain is None:
+            raise Unavailable("ledger", "a record that no key opens")
+        return json.loads(plain)
+
+
+class Limits:
+    """The budgets of the `limits` setting, made out to subjects."""
+
+    def __init__(self, limits: Mapping[str, tuple[tuple[int, int], ...]], instance: str) -> None:
+        self._limits = limits
+        self._instance = instance
+
+    def of(self, rule: str, *subject: str) -> list[Budget]:
+        """One budget for each window of a rule. A subject that is "" is nobody's (a network that is not public): no budget."""
+        if not all(subject):
+            return []
+        key = short(digest(*subject), 32)
+        return [Budget(f"{self._instance}:{rule}", key, limit, window) for limit, window in self._limits[rule]]
+
+    def is_longest(self, budget: Budget, rule: str) -> bool:
+        """Whether this is the rule's longest window: the one whose end closes a way for good."""
+        return budget.rule == f"{self._instance}:{rule}" and budget.window == max(window for _, window in self._limits[rule])
+
+
+def until(ends: int, now: int) -> int:
+    """A ttl that covers the time to `ends`, and the leeway."""
+    return max(1, ends - now) + LEEWAY

@@ -1,0 +1,1 @@
+"""Where people's factors are kept: what must survive a restart."""
