@@ -1,11 +1,11 @@
 """A second factor around any WSGI app.
 
-    from authy_wsgi import AuthyClient, SecondFactor, SQLStore, remote_user
+from authy_wsgi import AuthyClient, SecondFactor, SQLStore, remote_user
 """
 
 from authy_wsgi.clients.authy import AuthyClient
 from authy_wsgi.clients.authy_api import AuthyAPI, AuthyError
-from authy_wsgi.contracts import NOT_NEEDED, Event, Login, Need, Profile, Proof, Proven, Strength
+from authy_wsgi.contracts import NOT_NEEDED, Event, Login, Need, Profile, Proof, Proven, Strength, proven
 from authy_wsgi.errors import AmbiguousUser, Conflict, Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
 from authy_wsgi.identity import basic_auth, environ_key, remote_user
 from authy_wsgi.ledgers.memory import MemoryLedger
@@ -44,6 +44,7 @@ __all__ = [
     "basic_auth",
     "environ_key",
     "for_users",
+    "proven",
     "remote_user",
     "required",
     "where_enrolled",

@@ -15,6 +15,7 @@ from authy_wsgi.tickets import LEEWAY, Tickets, digest, new_id, short
 
 _ROUNDS = 3
 _ENDED_LIMIT = 32
+_MEMO_SIZE = 10_000
 INVITATION_SECONDS = 7 * 86400
 _FOR_GOOD = 3650 * 86400
 
@@ -37,6 +38,9 @@ class Accounts:
         self._records = records
         self._tickets = tickets
         self.writable = hasattr(settings.users, "save")
+        # What this worker remembers: user id -> standing, pass id -> when the ledger was last asked for it. Dropped by any change made here.
+        self.standings: dict[str, Standing] = {}
+        self.asked: dict[str, int] = {}
 
     def read(self, user_id: str) -> User | None:
         """The stored user. Whatever goes wrong in a store is `Unavailable`, so that a fault never reads as "no factor"."""
@@ -53,8 +57,18 @@ class Accounts:
             raise Misconfigured("password_stamp must answer a str.")
         return short(digest(user.generation, stamp), 8)
 
-    def standing(self, user_id: str, now: int) -> Standing:
-        """How the user stands, read now."""
+    def standing(self, user_id: str, now: int, patience: int) -> Standing:
+        """How the user stands, from memory where that is younger than `patience` seconds; 0 reads the store."""
+        known = self.standings.get(user_id)
+        if known is not None and 0 <= now - known.read_at < patience:
+            return known
+        read = self._read_standing(user_id, now)
+        if len(self.standings) >= _MEMO_SIZE:
+            self.standings.clear()
+        self.standings[user_id] = read
+        return read
+
+    def _read_standing(self, user_id: str, now: int) -> Standing:
         user = self.read(user_id)
         if user is None:
             # SECURITY: whoever presents a pass of a user who is not there any more is refused: no epoch equals "".
@@ -78,6 +92,8 @@ class Accounts:
                 return cast("WritableUserStore", self._settings.users).save(changed)
             except Conflict:
                 continue
+            finally:
+                self.standings.pop(user_id, None)
         raise Unavailable("store", "the record keeps changing")
 
     def add_factor(self, user_id: str, factor: Factor, generation: str, allowed: Callable[[User], bool], invitation: str = "") -> User:
@@ -98,6 +114,7 @@ class Accounts:
 
     def end_pass(self, user_id: str, pass_id: str, ends: int, now: int) -> None:
         """This pass is over, in every copy."""
+        self.asked.pop(pass_id, None)
         if not self.writable:
             self._records.put("ended", fold(user_id), pass_id, value=1, ttl=max(1, ends - now) + LEEWAY, now=now)
             return

@@ -286,7 +286,7 @@ class Backend:
         if not _CODE.fullmatch(code):
             return _answer(Outcome.WRONG, "malformed")
         settled = self._settled(attempt, now)
-        if settled:
+        if settled is not None:
             return settled
         user = self._current(attempt)
         waiting = self._attempts.waiting(attempt, now)
@@ -299,7 +299,7 @@ class Backend:
         # One evaluation of an attempt's code at a time: a double click joins the first click instead of losing against it.
         trying = self._records.claim("trying", attempt.id, value=new_id(), ttl=_TRYING_SECONDS, now=now)
         if not trying.mine:
-            return self._settled(attempt, now) or _answer(Outcome.PENDING, "continue")
+            return _answer(Outcome.PENDING, "continue")
         try:
             return self._evaluate(attempt, holder, factor, waiting, code, context)
         finally:
@@ -368,7 +368,7 @@ class Backend:
 
     def _refuse_try(self, attempt: Attempt, allowance: Allowance, context: Context) -> Answer:
         settled = self._settled(attempt, context.at)
-        if settled:
+        if settled is not None:
             return settled
         refused = allowance.refused
         if refused and self._limits.is_longest(refused, "code.user"):
@@ -422,7 +422,7 @@ class Backend:
         """What the phone has said so far. The provider is asked at most once a second per challenge, however many tabs wait."""
         now = context.at
         settled = self._settled(attempt, now)
-        if settled:
+        if settled is not None:
             return settled
         waiting = self._attempts.waiting(attempt, now)
         if waiting is None or waiting.challenge.way.kind != "wait":
@@ -436,7 +436,7 @@ class Backend:
     def look(self, attempt: Attempt, context: Context) -> Outcome:
         """What the phone has said, for a page without script: nothing is granted by looking."""
         settled = self._settled(attempt, context.at)
-        if settled:
+        if settled is not None:
             return Outcome.DENIED if settled.verdict.reason == "denied" else Outcome.APPROVED if settled.verdict.reason == "continue" else Outcome.EXPIRED
         waiting = self._attempts.waiting(attempt, context.at)
         if waiting is None or waiting.challenge.way.kind != "wait":

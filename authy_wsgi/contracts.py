@@ -83,11 +83,24 @@ class Proof(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """`environ["authy_wsgi"]`, written on every path that the gate lets through. `user_id` is None for anonymous requests."""
+    """What an app may know: `proven(environ)`, written on every path that the gate lets through. `user_id` is None for anonymous requests.
+
+    `enforced` is False where `enforce=False` let a request through that would have been asked.
+    """
 
     user_id: str | None = None
     proofs: tuple[Proof, ...] = ()
     enforced: bool = True
+
+
+# A key with a dot: WSGI's validators take every other one for a CGI variable, which must be a str (PEP 3333).
+PROVEN_KEY = "authy_wsgi.proven"
+
+
+def proven(environ: Environ) -> Proven:
+    """Who is signed in with which proofs, as the gate that let this request through saw it. `KeyError` where no gate is in front."""
+    found: Proven = environ[PROVEN_KEY]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

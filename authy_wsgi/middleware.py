@@ -20,7 +20,7 @@ from urllib.parse import quote
 from authy_wsgi.accounts import Standing
 from authy_wsgi.attempts import Grant
 from authy_wsgi.backend import Backend
-from authy_wsgi.contracts import NOT_NEEDED, Environ, Event, Login, Need, Proven, Strength
+from authy_wsgi.contracts import NOT_NEEDED, PROVEN_KEY, Environ, Event, Login, Need, Proven, Strength
 from authy_wsgi.errors import Misconfigured, SecondFactorError, UnreadableIdentity
 from authy_wsgi.identity import as_login
 from authy_wsgi.ledgers.sql import SQLLedger
@@ -33,7 +33,6 @@ from authy_wsgi.settings import Settings
 from authy_wsgi.site import as_path, client_network, header
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, set_cookie
 
-KEY = "authy_wsgi"
 _BASE_KEY = "authy_wsgi.base"
 _LOGIN_KEY = "authy_wsgi.login"
 _ANONYMOUS = Proven()
@@ -80,9 +79,6 @@ class SecondFactor:
         self._prefix, self._below = self.settings.prefix, self.settings.prefix + "/"
         self._exemptions = Exemptions(self.settings.exempt)
         self._policy = self.settings.policy or required
-        self._standings: dict[str, Standing] = {}
-        self._seen: dict[str, int] = {}
-        self._warned: set[str] = set()
         for warning in self.warnings():
             log.warning("%s", warning)
 
@@ -125,20 +121,20 @@ class SecondFactor:
     def _judge(self, environ: Environ, who: Login | None) -> WSGIApp | None:
         settings = self.settings
         if who is None:
-            environ[KEY] = _ANONYMOUS
+            environ[PROVEN_KEY] = _ANONYMOUS
             return None
         environ[_LOGIN_KEY] = who
         if self._exemptions and self._exemptions.match(full_path(environ)):
-            environ[KEY] = Proven(user_id=who.user_id)
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         if settings.logout_url and full_path(environ) == settings.logout_url and header(environ, "Sec-Fetch-Site") != "cross-site":
             # Through for whoever lacks the factor; it only takes away. The dead cookies stay: the app's answer is not ours to touch.
             self._log_out(environ, who)
-            environ[KEY] = Proven(user_id=who.user_id)
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
-        need = self._policy(environ, who)
+        need: object = self._policy(environ, who)
         if need is NOT_NEEDED:
-            environ[KEY] = Proven(user_id=who.user_id)
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         if not isinstance(need, Need):
             # SECURITY: a forgotten return is "needed", never "not needed".
@@ -153,14 +149,14 @@ class SecondFactor:
         now = self.settings.clock()
         held = self._live_pass(environ, who, now, strict=strict)
         if held is not None and meets(held, need, now, self.settings.lifetime):
-            environ[KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
             return None
-        if need.if_enrolled and not strict and not self._standing(who.user_id, now, self.settings.recheck).enrolled:
-            environ[KEY] = Proven(user_id=who.user_id)
+        if need.if_enrolled and not strict and not self._accounts.standing(who.user_id, now, self.settings.recheck).enrolled:
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         if not self.settings.enforce and not strict:
             self._report(environ, who, now)
-            environ[KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
             return None
         return self._answer(environ, who, need, now)
 
@@ -208,38 +204,27 @@ class SecondFactor:
 
     def _stands(self, held: Pass, who: Login, now: int, patience: int) -> bool:
         """Whether the user's record still carries this pass. Read anew where memory is older than `patience` seconds, or would refuse."""
-        standing = self._standing(who.user_id, now, patience)
+        standing = self._accounts.standing(who.user_id, now, patience)
         if not _carries(standing, held):
             if standing.read_at == now and patience == 0:
                 return False
-            standing = self._standing(who.user_id, now, -1)
+            standing = self._accounts.standing(who.user_id, now, 0)
             if not _carries(standing, held):
                 return False
         return self._alive_in_ledger(held, who, now, patience)
-
-    def _standing(self, user_id: str, now: int, patience: int) -> Standing:
-        """How a user stands, at most `patience` seconds old; 0 and below reads the store."""
-        known = self._standings.get(user_id)
-        if known is not None and 0 <= now - known.read_at < patience:
-            return known
-        read = self._accounts.standing(user_id, now)
-        if len(self._standings) >= _MEMO_SIZE:
-            self._standings.clear()
-        self._standings[user_id] = read
-        return read
 
     def _alive_in_ledger(self, held: Pass, who: Login, now: int, patience: int) -> bool:
         """What only the ledger knows of a pass: an idle time, where one is set, and the ended passes of a get-only store."""
         if self._accounts.writable and self.settings.idle is None:
             return True
-        seen = self._seen.get(held.id)
-        if seen is not None and 0 <= now - seen < patience:
+        asked = self._accounts.asked
+        if 0 <= now - asked.get(held.id, -patience) < patience:
             return True
         alive = not self._accounts.ended_elsewhere(who.user_id, held.id, now) and self.backend.stays_awake(held, now)
         if alive:
-            if len(self._seen) >= _MEMO_SIZE:
-                self._seen.clear()
-            self._seen[held.id] = now
+            if len(asked) >= _MEMO_SIZE:
+                asked.clear()
+            asked[held.id] = now
         return alive
 
     def _presented(self, environ: Environ, who: Login, now: int) -> Pass | None:
@@ -289,7 +274,7 @@ class SecondFactor:
         if kind == "post":
             url = self._start_url(environ, who, came_from(environ) or as_path(environ[_BASE_KEY], "/"), need, now)
             return self._wall.not_sent(url, need, self._wall_values(environ))
-        enrolled = self._standing(who.user_id, now, 0).enrolled
+        enrolled = self._accounts.standing(who.user_id, now, 0).enrolled
         return self._wall.problem(as_path(environ[_BASE_KEY], self._prefix, "/"), need, enrolled=enrolled)
 
     def _wall_values(self, environ: Environ) -> dict[str, Any]:

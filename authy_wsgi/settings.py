@@ -177,7 +177,6 @@ class _Faults:
 
 def _perhaps(name: str, known: Collection[str]) -> str:
 
-
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -186,11 +185,25 @@ def _read_trust(given: dict[str, Any], faults: _Faults) -> None:
     others = given["other_secrets"]
     given["other_secrets"] = (others,) if isinstance(others, str) else tuple(others or ())
     # SECURITY: neither a secret nor its length is named in a fault; faults are logged.
-    faults.need(given, "secret", lambda text: isinstance(text, str) and len(text) >= 32, "must be a str of 32 characters or more; 'authy-wsgi keygen' makes one")
-    faults.need(given, "other_secrets", lambda texts: all(isinstance(text, str) and len(text) >= 32 for text in texts), "must be strings of 32 characters or more")
-    faults.need(given, "cookie_name", lambda name: re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,40}", name) is not None, "must be letters, digits, - and _, starting with a letter")
+    faults.need(
+        given, "secret", lambda text: isinstance(text, str) and len(text) >= 32, "must be a str of 32 characters or more; 'authy-wsgi keygen' makes one"
+    )
+    faults.need(
+        given, "other_secrets", lambda texts: all(isinstance(text, str) and len(text) >= 32 for text in texts), "must be strings of 32 characters or more"
+    )
+    faults.need(
+        given,
+        "cookie_name",
+        lambda name: re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,40}", name) is not None,
+        "must be letters, digits, - and _, starting with a letter",
+    )
     given["instance"] = given["instance"] or given["cookie_name"]
-    faults.need(given, "instance", lambda name: isinstance(name, str) and re.fullmatch(r"[!-~]{1,64}", name) is not None and ":" not in name, "must be at most 64 visible ASCII characters without a colon")
+    faults.need(
+        given,
+        "instance",
+        lambda name: isinstance(name, str) and re.fullmatch(r"[!-~]{1,64}", name) is not None and ":" not in name,
+        "must be at most 64 visible ASCII characters without a colon",
+    )
     for name in ("https", "enforce", "single_process"):
         faults.need(given, name, lambda value: isinstance(value, bool), "must be True or False")
 
@@ -199,7 +212,12 @@ def _read_parts(given: dict[str, Any], faults: _Faults) -> None:
     clients = given["clients"]
     if clients is not None:
         given["clients"] = tuple(clients) if isinstance(clients, Sequence) else (clients,)
-        faults.need(given, "clients", lambda them: bool(them) and all(hasattr(one, "ways") and hasattr(one, "check") for one in them), "must be a client or a list of them, such as AuthyClient(api_key)")
+        faults.need(
+            given,
+            "clients",
+            lambda them: bool(them) and all(hasattr(one, "ways") and hasattr(one, "check") for one in them),
+            "must be a client or a list of them, such as AuthyClient(api_key)",
+        )
         names = [getattr(client, "name", "") for client in given["clients"]]
         if len(set(names)) != len(names):
             faults.add(f"clients has two of one name ({', '.join(names)}): give one of them another name.")
@@ -236,9 +254,19 @@ def _read_paths(given: dict[str, Any], faults: _Faults) -> None:
         if not _is_path(path):
             faults.add(f"exempt holds {path!r}: each must be {shape}.")
     faults.need(given, "logout_url", lambda path: path == "" or _is_path(path.rstrip("/")), f"must be {shape}")
-    faults.need(given, "login_url", lambda path: path in ("", "/") or (path.startswith("/") and not path.startswith(("//", "/\\")) and path.isascii() and path.isprintable()), 'must be a path, such as "/login"')
+    faults.need(
+        given,
+        "login_url",
+        lambda path: path in ("", "/") or (path.startswith("/") and not path.startswith(("//", "/\\")) and path.isascii() and path.isprintable()),
+        'must be a path, such as "/login"',
+    )
     given["public_url"] = given["public_url"].rstrip("/") if isinstance(given["public_url"], str) else given["public_url"]
-    faults.need(given, "public_url", lambda url: url == "" or re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", url) is not None, "must be scheme and host, such as https://example.org")
+    faults.need(
+        given,
+        "public_url",
+        lambda url: url == "" or re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", url) is not None,
+        "must be scheme and host, such as https://example.org",
+    )
     if given["https"] is True and str(given["public_url"]).startswith("http://"):
         faults.add("public_url is http, but https is True: our cookies would not come back. Serve the site over TLS, or set https=False for development.")
 
@@ -269,7 +297,9 @@ def _read_looks(given: dict[str, Any], faults: _Faults) -> None:
     faults.need(given, "site_name", lambda name: isinstance(name, str) and len(name) <= 60 and name.isprintable(), "must be at most 60 printable characters")
     faults.need(given, "accent", lambda colour: colour == "" or re.fullmatch(r"#[0-9a-fA-F]{6}", colour) is not None, "must be a colour such as #1d5fd6")
     if re.fullmatch(r"#[0-9a-fA-F]{6}", str(given["accent"])) and contrast(given["accent"], "#ffffff") < 4.5:
-        faults.add(f"accent {given['accent']} is too light: white text on it has a contrast of {contrast(given['accent'], '#ffffff'):.1f}, 4.5 is needed. Take a darker one.")
+        faults.add(
+            f"accent {given['accent']} is too light: white text on it has a contrast of {contrast(given['accent'], '#ffffff'):.1f}, 4.5 is needed. Take a darker one."
+        )
     given["logo"], given["templates"] = str(given["logo"] or ""), str(given["templates"] or "")
     if _can_stat(given["logo"], faults):
         faults.need(given, "logo", _is_image, "must be an svg, png, jpg or webp file of at most 256 KiB")

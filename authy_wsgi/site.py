@@ -161,13 +161,29 @@ def client_network(environ: Environ) -> str:
     return str(address)
 
 
-_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"),
-             ("Chrom", "Chrome"), ("Safari", "Safari"))
-_SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("CrOS", "ChromeOS"), ("Mac OS X", "macOS"), ("Linux", "Linux"))
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrom", "Chrome"),
+    ("Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
 
 
 def browser_family(environ: Environ) -> str:
-    """"Firefox on Linux": words from a fixed list, never the raw header (it is shown on a phone)."""
+    """ "Firefox on Linux": words from a fixed list, never the raw header (it is shown on a phone)."""
     agent = header(environ, "User-Agent")
     browser = next((name for mark, name in _BROWSERS if mark in agent), "a browser")
     system = next((name for mark, name in _SYSTEMS if mark in agent), "")

@@ -203,7 +203,9 @@ class Wire:
                 self._session, self._pid = self._given or _new_session(), os.getpid()
             return self._session
 
-    def call(self, method: str, parts: Sequence[str], *, query: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None, repeat: bool = False) -> Reply:
+    def call(
+        self, method: str, parts: Sequence[str], *, query: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None, repeat: bool = False
+    ) -> Reply:
         """One request. `parts` become the path, one segment each; `repeat=True` only for what may safely be asked twice."""
         for part in parts:
             # SECURITY: a code such as "../sms" once turned a verify into a send that answered 200; what is not a plain word never becomes a path.

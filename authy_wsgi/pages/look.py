@@ -58,7 +58,10 @@ class Look:
     def __init__(self, settings: Settings) -> None:
         folders = [folder for folder in (settings.templates, str(_HERE / "templates")) if folder]
         self._jinja = Environment(
-            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+            autoescape=select_autoescape(default=True),
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self.texts = read_texts(settings.templates)
         self._settings = settings

@@ -69,7 +69,7 @@ def read_texts(folder: str) -> Mapping[str, str]:
 
 
 def in_words(seconds: int) -> str:
-    """"in 24 seconds", "in 12 minutes", "in 3 hours", "in 2 days"."""
+    """ "in 24 seconds", "in 12 minutes", "in 3 hours", "in 2 days"."""
     for limit, size, name in ((90, 1, "second"), (5400, 60, "minute"), (129600, 3600, "hour")):
         if seconds < limit:
             count = max(1, -(-seconds // size))

@@ -94,7 +94,6 @@ class Pages:
             log.error("%s", failure)  # noqa: TRY400 - the sentence is the whole of it
             return self._broken(visit, name, "misconfigured")
 
-
     # Answers that are not about a page of their own
 
     def _anonymous(self, environ: Environ) -> Response:
@@ -172,7 +171,8 @@ class Pages:
         if name == "enrol":
             return self._enrol_form(visit, status, message, field)
         attempt, waiting = self._under_way(visit)
-        if attempt and waiting and visit.fields.get("from") == waiting.challenge.way.kind:
+        # A second tab that asks for the same message gets the page where its code is typed.
+        if attempt and waiting and (visit.fields.get("from") == waiting.challenge.way.kind or visit.fields.get("channel") == waiting.challenge.way.channel):
             if waiting.challenge.way.kind == "code":
                 return self._code_page(visit, attempt, waiting, status, message)
             return self._push_page(visit, attempt, waiting, status, message)
@@ -218,7 +218,9 @@ class Pages:
         if not user.factors:
             return self._enrol_form(visit, status, message, "")
         likely = [way for way in ways if not way.unlikely]
-        return self._page(visit, "choose.html", status, message=message, ways=likely, unlikely=[way for way in ways if way.unlikely], closed=self._is_closed(user))
+        return self._page(
+            visit, "choose.html", status, message=message, ways=likely, unlikely=[way for way in ways if way.unlikely], closed=self._is_closed(user)
+        )
 
     def _is_closed(self, user: User) -> bool:
         return self._backend.accounts.is_closed(user, "code", self._settings.clock())

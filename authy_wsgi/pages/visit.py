@@ -118,7 +118,9 @@ class Reception:
         if not same_origin(visit.environ, self._origins):
             raise Untrusted(403, "foreign")
         match self._tickets.read("csrf", visit.fields.get("csrf", "")):
-            case [1, str(attempt_id), str(holder), int(at)] if holder in self._tickets.holders(visit.login) and at - LEEWAY <= visit.context.at < at + CSRF_SECONDS:
+            case [1, str(attempt_id), str(holder), int(at)] if (
+                holder in self._tickets.holders(visit.login) and at - LEEWAY <= visit.context.at < at + CSRF_SECONDS
+            ):
                 if not self._has_cookie(visit.environ):
                     raise CookieMissing(400, "cookie")
                 return visit.kept and attempt_id == visit.attempt_id

@@ -1,0 +1,96 @@
+"""One-time codes: by SMS, call and e-mail, from the app, and the check of all of them."""
+
+from __future__ import annotations
+
+from authy_wsgi.emulator.ask import Ask, find_user, suspended
+from authy_wsgi.emulator.state import User
+from authy_wsgi.emulator.wire import JSON, ApiError, bad_parameter
+
+_IGNORED = {
+    "sms": "Ignored: SMS is not needed for smartphones. Pass force=true if you want to actually send it anyway.",
+    # Two spaces before "App": as the service writes it.
+    "call": "Call ignored. User is using  App Tokens and this call is not necessary. Pass force=true if you still want to call users that are using the App.",
+    "email": "Ignored: Email is not needed for smartphones. Pass force=true if you want to actually send it anyway.",
+}
+_SENT = {"sms": "SMS token was sent", "call": "Call started...", "email": "Email token was sent"}
+
+
+def sms(ask: Ask) -> JSON:
+    """Send a code by SMS."""
+    if not ask.rules.sms_enabled:
+        raise ApiError(503, 60007, "SMS is not enabled")
+    return _send(ask, "sms")
+
+
+def call(ask: Ask) -> JSON:
+    """Send a code by a call."""
+    if not ask.rules.calls_enabled:
+        raise ApiError(503, 60006, "Phone calls are not enabled on this account")
+    return _send(ask, "call")
+
+
+def email(ask: Ask) -> JSON:
+    """Send a code by e-mail."""
+    return _send(ask, "email")
+
+
+def _send(ask: Ask, kind: str) -> JSON:
+    user = ask.user()
+    action, title = _action(ask)
+    address: JSON = {"email": user.emails[0]} if kind == "email" else {"cellphone": user.phone.number.message_mask}
+    if user.phone.installed and not ask.flag("force"):
+        return {"message": _IGNORED[kind], **address, "device": "android", "ignored": True, "success": True}
+    state = ask.state
+    code = state.code_for(user, action)
+    spoken = " ".join(code) if kind == "call" else code
+    state.deliver(user.phone, kind, code, f"{title + ': ' if title else ''}Your {state.app_name} code is {spoken}")
+    state.count(f"{kind}s_count" if kind == "call" else f"{kind}_count")
+    if kind == "email":
+        address["email_id"] = "EM" + state.dice.hex(32)
+    return {"success": True, "message": _SENT[kind], **address}
+
+
+def _action(ask: Ask) -> tuple[str, str]:
+    for name in ("action", "action_message"):
+        if len(ask.text(name)) > 255:
+            raise bad_parameter(name, "Must have at most 255 characters")
+    return ask.text("action"), ask.text("action_message")
+
+
+def verify(ask: Ask) -> JSON:
+    """Check a code. The answer's `success` is the text "true", by which it differs from every other call's."""
+    user = find_user(ask.state, ask.arguments["id"])
+    if user is None:
+        raise ApiError(404, 60016, "User doesn't exist")
+    if user.suspended:
+        raise suspended()
+    token = ask.arguments["token"]
+    if not (token.isascii() and token.isdigit() and 6 <= len(token) <= 12):
+        raise _wrong()
+    kind = ask.state.check(user, token, ask.text("action"))
+    # Until the first good code the service takes any, so that nobody is locked out, unless the caller says force=true.
+    if kind in ("", "used") and (user.confirmed or ask.flag("force")):
+        raise _wrong() if not kind else ApiError(401, 60019, "Token is invalid. Token was used recently")
+    return {
+        "message": "Token is valid.",
+        "token": "is valid",
+        "success": "true" if ask.rules.verify_success_text else True,
+        "device": _device(user, kind if kind != "used" else ""),
+    }
+
+
+def _wrong() -> ApiError:
+    return ApiError(401, 60020, "Token is invalid", named={"token": "is invalid"})
+
+
+def _device(user: User, kind: str) -> JSON:
+    known = kind == "android"
+    return {
+        "id": user.phone.device_id if known else None,
+        "os_type": kind or "unknown",
+        "registration_date": user.phone.since,
+        "registration_method": "sms" if known else None,
+        **dict.fromkeys(("registration_country", "registration_region", "registration_city", "country", "region", "city", "ip")),
+        "last_account_recovery_at": None,
+        "last_sync_date": user.phone.since if known else None,
+    }

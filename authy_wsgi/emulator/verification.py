@@ -1,0 +1,113 @@
+"""Phone verification and information: the `phones/` calls, which know numbers and no users."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from authy_wsgi.emulator.ask import Ask
+from authy_wsgi.emulator.numbering import Number
+from authy_wsgi.emulator.state import Code, Phone, Verification
+from authy_wsgi.emulator.wire import JSON, ApiError, bad_parameter
+
+
+def start(ask: Ask) -> JSON:
+    """Send a code to a number; within its time the same one again."""
+    number = ask.number()
+    via = ask.required("via")
+    if via not in ("sms", "call"):
+        raise bad_parameter("via", "Must be sms or call")
+    for name in ("custom_code", "custom_message"):
+        if ask.text(name) and not ask.rules.custom_messages:
+            raise ApiError(403, 60091, f"{name} is not allowed for this application")
+    phone = ask.state.phone(number)
+    verification = _running(ask, phone) or _begin(ask, phone)
+    code = verification.sent.code
+    text = f"Your {ask.state.app_name} verification code is: {' '.join(code) if via == 'call' else code}"
+    ask.state.deliver(phone, via, code, ask.text("custom_message").replace("{{code}}", code) or text)
+    ask.state.count("sms_count" if via == "sms" else "calls_count")
+    return {
+        "carrier": "Simulated",
+        "is_cellphone": number.kind == "cellphone",
+        "is_ported": False,
+        "message": f"Text message sent to {number.shown}." if via == "sms" else f"Call to {number.shown} initiated.",
+        "seconds_to_expire": verification.sent.until - ask.state.now() - 1,
+        "uuid": verification.uuid,
+        "success": True,
+    }
+
+
+def _running(ask: Ask, phone: Phone) -> Verification | None:
+    verification = phone.verification
+    if verification is None or verification.verified or ask.state.now() >= verification.sent.until:
+        return None
+    return verification
+
+
+def _begin(ask: Ask, phone: Phone) -> Verification:
+    state, custom = ask.state, ask.text("custom_code")
+    length = ask.text("code_length") or str(ask.rules.verification_digits)
+    if not (length.isascii() and length.isdigit() and len(length) <= 2 and 4 <= int(length) <= 10):
+        raise bad_parameter("code_length", "Must be a number from 4 to 10")
+    if custom and not (custom.isascii() and custom.isdigit() and 4 <= len(custom) <= 10):
+        raise bad_parameter("custom_code", "Must be 4 to 10 digits")
+    now = state.now()
+    phone.verification = Verification(state.dice.uuid(), Code(custom or state.dice.digits(int(length)), now, now + state.rules.code_lifetime))
+    return phone.verification
+
+
+def check(ask: Ask) -> JSON:
+    """Check a number's code, which is spent by this."""
+    number, code = ask.number(), ask.required("verification_code")
+    phone = ask.state.phones.get(number.e164)
+    verification = _running(ask, phone) if phone else None
+    if verification is None:
+        raise _nothing_pending(number.shown)
+    if verification.sent.code != code:
+        raise ApiError(401, 60022, "Verification code is incorrect")
+    verification.verified = True
+    return {"message": "Verification code is correct.", "success": True}
+
+
+def status(ask: Ask) -> JSON:
+    """How a verification stands, by its uuid or its number."""
+    phone = _asked_phone(ask)
+    verification = phone.verification if phone else None
+    if phone is None or verification is None:
+        raise _nothing_pending(ask.text("uuid") or ask.number().shown)
+    now = ask.state.now()
+    left = max(0, verification.sent.until - now)
+    return {
+        "message": "Phone Verification status.",
+        "status": "verified" if verification.verified else "pending" if left else "expired",
+        "seconds_to_expire": left,
+        "country_code": str(phone.number.country_code),
+        "phone_number": phone.number.national,
+        "uuid": verification.uuid,
+        "success": True,
+    }
+
+
+def _asked_phone(ask: Ask) -> Phone | None:
+    uuid = ask.text("uuid")
+    if uuid:
+        return next((phone for phone in ask.state.phones.values() if phone.verification and phone.verification.uuid == uuid), None)
+    if not (ask.text("country_code") and ask.text("phone_number")):
+        raise ApiError(400, 60042, "Either uuid, or country_code and phone_number, are required")
+    return ask.state.phones.get(ask.number().e164)
+
+
+def _nothing_pending(whom: str) -> ApiError:
+    return ApiError(404, 60023, f"No pending verifications for {whom} found.")
+
+
+def info(ask: Ask) -> JSON:
+    """What kind of number it is."""
+    number: Number = ask.number()
+    at = datetime.fromtimestamp(ask.state.now(), UTC)
+    return {
+        "message": f"Phone number information as of {at:%Y-%m-%d %H:%M:%S} UTC",
+        "type": number.kind,
+        "provider": "Simulated",
+        "ported": False,
+        "success": True,
+    }
