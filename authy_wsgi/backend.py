@@ -21,8 +21,27 @@ from typing import Any
 from authy_wsgi import phones
 from authy_wsgi.accounts import Accounts
 from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, Waiting
-from authy_wsgi.contracts import Allowance, Budget, Challenge, Client, Context, Enrols, Event, Factor, Ledger, Login, Need, Outcome
-from authy_wsgi.contracts import Polls, Profile, Proof, Strength, User, Verdict, Way
+from authy_wsgi.contracts import (
+    Allowance,
+    Budget,
+    Challenge,
+    Client,
+    Context,
+    Enrols,
+    Event,
+    Factor,
+    Ledger,
+    Login,
+    Need,
+    Outcome,
+    Polls,
+    Profile,
+    Proof,
+    Strength,
+    User,
+    Verdict,
+    Way,
+)
 from authy_wsgi.documents import fold, new_generation
 from authy_wsgi.enrolment import EnrolmentRules
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
@@ -140,6 +159,7 @@ class Backend:
         """
         now = context.at
         user = self._able(login)
+        self._born(now)
         proofs = presented.proofs if presented else ()
         began = now if minted is None else min(now, minted)
         for candidate_id in (attempt_id or new_id(), new_id()):
@@ -192,7 +212,8 @@ class Backend:
     def _current(self, attempt: Attempt) -> User:
         """The user, read now, if the attempt may still go on for them."""
         user = self._able(attempt.login)
-        if self.accounts.epoch(user) != attempt.epoch:
+        # A record of the generation that this attempt chose is its own save, from a request that died before it granted.
+        if self.accounts.epoch(user) != attempt.epoch and user.generation != attempt.generation:
             raise AttemptEnded("the account has changed")
         return user
 
@@ -215,10 +236,10 @@ class Backend:
             return self._start_push(attempt, user, way, context)
         holder = replace(user, factors=(*user.factors, candidate)) if candidate else user
         if way.channel != "app":
-            self._spend(self._sending(attempt, holder, way, context, waiting.address if waiting else ""), now)
+            self._spend(self._sending(holder, way, context, waiting.address if waiting else ""), now)
         return self._send(attempt, holder, way, context, candidate, waiting.address if waiting else "")
 
-    def _sending(self, attempt: Attempt, user: User, way: Way, context: Context, new_address: str) -> list[Budget]:
+    def _sending(self, user: User, way: Way, context: Context, new_address: str) -> list[Budget]:
         who, limits = fold(user.id), self._limits
         factor = user.factor(way.factor)
         number = new_address or (self._clients[way.client].reference(factor) if factor else "")
@@ -513,10 +534,9 @@ class Backend:
         if not self._rules.still_allowed(attempt, user, candidate.address, now):
             raise AttemptEnded("what allowed it is gone")
         self._rules.check_country(candidate)
-        self._born(now)
         first = "sms" if "sms" in self.settings.channels or "call" not in self.settings.channels else "call"
         way = Way(client=client, channel=first, kind="code", strength=Strength.PHONE)
-        self._spend(self._sending(attempt, user, way, context, candidate.address), now)
+        self._spend(self._sending(user, way, context, candidate.address), now)
         factor = enroller.enrol(user, candidate, self._for_client(attempt, context))
         if attempt.allowed == "factor":
             factor = replace(factor, added_by="factor")
@@ -609,6 +629,15 @@ class Backend:
         """Take all factors away; the next one needs an invitation. An administrator's word."""
         self.accounts.reset(user_id)
         self._emit("revoked", self.context(), user_id, reason="reset")
+
+    def disable(self, user_id: str, *, disabled: bool = True) -> None:
+        """Refuse this user everything, or let them in again. An administrator's word."""
+        self.accounts.disable(user_id, disabled=disabled)
+        self._emit("revoked" if disabled else "opened", self.context(), user_id, reason="administrator")
+
+    def invite(self, user_id: str) -> str:
+        """A signed invitation for this user to add a first factor: good once, for seven days, after the site's own login."""
+        return self.accounts.invite(user_id, self.settings.clock())
 
     # Small things
 

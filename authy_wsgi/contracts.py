@@ -1,8 +1,8 @@
 """The shapes that everything hangs on: the page a plug-in author reads.
 
 A **user store** keeps people's factors, a **ledger** keeps what may be forgotten (attempts, limits), a **client** speaks to one provider or is one itself.
-Each is a Protocol: no base class, any object with these methods will do. Times are integer Unix seconds, `ttl` and `window` are seconds, ids are opaque strings.
-A client is never asked for time: `Context.at` is the one clock.
+Each is a Protocol: no base class, any object with these methods will do. Times are integer Unix seconds, `ttl` and `window` are seconds, ids are opaque
+strings. A client is never asked for the time: `Context.at` is the one clock.
 """
 
 from __future__ import annotations

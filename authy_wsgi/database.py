@@ -6,15 +6,16 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
     Index,
     Integer,
-    BigInteger,
     LargeBinary,
     MetaData,
     String,
@@ -66,6 +67,10 @@ SCHEMA = Table("second_factor_schema", _METADATA, Column("version", Integer, nul
 
 # One number for all our transactions that must not run beside each other; PostgreSQL's advisory locks take any 64-bit integer.
 _SCHEMA_LOCK = 0x5EC0FAC7
+
+
+# `authy-wsgi users migrate` sets it while it imports the site: every database that is opened meanwhile is brought up to date instead of refused.
+MIGRATED: ContextVar[dict[str, int | None] | None] = ContextVar("MIGRATED", default=None)
 
 
 class Database:
@@ -132,6 +137,9 @@ class Database:
 
     def prepare(self) -> None:
         """Create the tables where there are none; `Misconfigured` for tables of another version, with the command that brings them up to date."""
+        if (migrated := MIGRATED.get()) is not None:
+            migrated[self.shown] = self.migrate()
+            return
         with self.transaction() as connection:
             self.lock(connection, _SCHEMA_LOCK)
             found = self._version(connection)
@@ -161,7 +169,7 @@ class Database:
 def _other_version(shown: str, found: int) -> str:
     if found > SCHEMA_VERSION:
         return f"The tables in {shown} are of version {found}, this authy_wsgi knows {SCHEMA_VERSION}: install the newer authy_wsgi again."
-    return f"The tables in {shown} are of version {found}, this authy_wsgi needs {SCHEMA_VERSION}: make a copy, then run 'authy-wsgi users migrate --app module:attribute'."
+    return f"The tables in {shown} are of version {found}, this authy_wsgi needs {SCHEMA_VERSION}: make a copy, then run 'authy-wsgi users migrate --app ...'."
 
 
 def _sqlite_connected(connection: Any, _record: Any) -> None:

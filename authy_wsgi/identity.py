@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from authy_wsgi.contracts import Environ, Identity, Login
 from authy_wsgi.errors import UnreadableIdentity
+from authy_wsgi.settings import as_it_is
 from authy_wsgi.tickets import digest, short
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -54,18 +55,32 @@ def basic_auth(environ: Environ) -> Login | None:
     return Login(user, short(digest(credentials)))
 
 
-def as_login(found: object, canonical: Callable[[str], str]) -> Login | None:
-    """What an identity answered, as a `Login`; `UnreadableIdentity` for anything that is neither nobody nor somebody.
+def login_reader(canonical: Callable[[str], str]) -> Callable[[object], Login | None]:
+    """What makes a `Login` of an identity's answer; `UnreadableIdentity` for anything that is neither nobody nor somebody.
 
     SECURITY: an odd value is never "nobody" (anonymous requests pass) and never "somebody".
     """
-    if found is None:
-        return None
-    if isinstance(found, str):
-        return _checked(canonical(found), "")
-    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], str) and isinstance(found[1], str):
-        return _checked(canonical(found[0]), found[1])
-    raise UnreadableIdentity(f"a {type(found).__name__}")
+
+    def read(found: object) -> Login | None:
+        if found is None:
+            return None
+        if isinstance(found, str):
+            return _checked(canonical(found), "")
+        if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], str) and isinstance(found[1], str):
+            return _checked(canonical(found[0]), found[1])
+        raise UnreadableIdentity(f"a {type(found).__name__}")
+
+    if canonical is not as_it_is:
+        return read
+    known = lru_cache(maxsize=4096)(read)
+
+    def read_hashable(found: object) -> Login | None:
+        try:
+            return known(found)
+        except TypeError:
+            raise UnreadableIdentity(f"a {type(found).__name__}") from None
+
+    return read_hashable
 
 
 @lru_cache(maxsize=4096)

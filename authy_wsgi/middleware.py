@@ -22,21 +22,26 @@ from authy_wsgi.attempts import Grant
 from authy_wsgi.backend import Backend
 from authy_wsgi.contracts import NOT_NEEDED, PROVEN_KEY, Environ, Event, Login, Need, Proven, Strength
 from authy_wsgi.errors import Misconfigured, SecondFactorError, UnreadableIdentity
-from authy_wsgi.identity import as_login
+from authy_wsgi.identity import login_reader, remote_user
 from authy_wsgi.ledgers.sql import SQLLedger
 from authy_wsgi.pages.look import Look
 from authy_wsgi.pages.views import Pages
-from authy_wsgi.pages.visit import Reception, meets
+from authy_wsgi.pages.visit import Reception, good_until, meets
 from authy_wsgi.pages.wall import Wall, came_from, kind_of
 from authy_wsgi.policy import REQUIRED, Exemptions, full_path, required
 from authy_wsgi.settings import Settings
-from authy_wsgi.site import as_path, client_network, header
-from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, set_cookie
+from authy_wsgi.site import as_path, client_network, encoded_query, header
+from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, set_cookie
 
 _BASE_KEY = "authy_wsgi.base"
 _LOGIN_KEY = "authy_wsgi.login"
 _ANONYMOUS = Proven()
 _MEMO_SIZE = 10_000
+
+UNBOUND = (
+    "Logins are unbound: identity gives no session, so two logins of one user look alike, and a pass outlives the app's logout unless logout_url is set. "
+    "Answer Login(user_id, session) where you can."
+)
 
 WSGIApp = Callable[[Environ, Any], Iterable[bytes]]
 
@@ -77,8 +82,15 @@ class SecondFactor:
         names = {"pass": self._cookies.passes, "attempt": self._cookies.attempt}
         self._pages = Pages(self.backend, look, self._reception, names, self._presented, self._pass_cookie)
         self._prefix, self._below = self.settings.prefix, self.settings.prefix + "/"
-        self._exemptions = Exemptions(self.settings.exempt)
+        self._exemptions = Exemptions(self.settings.exempt) if self.settings.exempt else None
+        self._logout_url = self.settings.logout_url
+        self._read_login = login_reader(self.settings.canonical)
+        self._clock = self.settings.clock
+        self._mark = self._cookies.passes + "="
+        # Passes that went through lately: token -> (login, need, since, until, standing, what the app is told). See _keep_warm.
+        self._warm: dict[str, tuple[Login, Need, int, int, Standing, Proven]] = {}
         self._policy = self.settings.policy or required
+        self._warned_unbound = False
         for warning in self.warnings():
             log.warning("%s", warning)
 
@@ -92,6 +104,8 @@ class SecondFactor:
             found.append("https=False: cookies travel in clear. This is for development only.")
         if not settings.enforce:
             found.append("enforce=False: nobody is asked for a second factor; what would have been asked is only logged.")
+        if settings.identity is remote_user:
+            found.append(UNBOUND)
         if settings.enrolment == "open":
             found.append('enrolment="open": whoever passes the login first adds their phone to a fresh account (trust on first use).')
         found += self.backend.notices()
@@ -112,22 +126,24 @@ class SecondFactor:
                 return self._own_page(environ, login)
             environ[_BASE_KEY] = environ.get("SCRIPT_NAME", "")
             return self._judge(environ, self._whose(environ, login))
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
     def _whose(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Login | None:
-        return as_login(login(environ) if callable(login) else login, self.settings.canonical)
+        return self._read_login(login(environ) if callable(login) else login)
 
     def _judge(self, environ: Environ, who: Login | None) -> WSGIApp | None:
-        settings = self.settings
         if who is None:
             environ[PROVEN_KEY] = _ANONYMOUS
             return None
         environ[_LOGIN_KEY] = who
-        if self._exemptions and self._exemptions.match(full_path(environ)):
+        if not who.session and not self._warned_unbound:
+            self._warned_unbound = True
+            log.warning(UNBOUND)
+        if self._exemptions is not None and self._exemptions.match(full_path(environ)):
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
-        if settings.logout_url and full_path(environ) == settings.logout_url and header(environ, "Sec-Fetch-Site") != "cross-site":
+        if self._logout_url and full_path(environ) == self._logout_url and header(environ, "Sec-Fetch-Site") != "cross-site":
             # Through for whoever lacks the factor; it only takes away. The dead cookies stay: the app's answer is not ours to touch.
             self._log_out(environ, who)
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
@@ -146,10 +162,17 @@ class SecondFactor:
         """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
         if self._needs_one_process and environ.get("wsgi.multiprocess"):
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
-        now = self.settings.clock()
+        now = self._clock()
+        token = first_cookie_value(environ, self._mark)
+        if not strict and (warm := self._warm.get(token)) is not None:
+            login, met, since, until, standing, seen = warm
+            if met is need and login == who and since <= now < until and self._accounts.standings.get(who.user_id) is standing:
+                environ[PROVEN_KEY] = seen
+                return None
         held = self._live_pass(environ, who, now, strict=strict)
         if held is not None and meets(held, need, now, self.settings.lifetime):
-            environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
+            seen = environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
+            self._keep_warm(token, held, who, need, now, seen)
             return None
         if need.if_enrolled and not strict and not self._accounts.standing(who.user_id, now, self.settings.recheck).enrolled:
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
@@ -159,6 +182,19 @@ class SecondFactor:
             environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
             return None
         return self._answer(environ, who, need, now)
+
+    def _keep_warm(self, token: str, held: Pass, who: Login, need: Need, now: int, seen: Proven) -> None:
+        """Remember that this pass, for this login and need, needs no second look until a proof is too old or the user's record is due for a reading.
+
+        SECURITY: the entry holds the very reading of the record that it rests on; any newer reading, or a change made here, makes it void.
+        """
+        standing = self._accounts.standings.get(who.user_id)
+        if standing is None or not self._accounts.writable or self.settings.idle is not None or self._tickets.read_pass(token) != held:
+            return
+        until = min(standing.read_at + self.settings.recheck, good_until(held, need, self.settings.lifetime))
+        if len(self._warm) >= _MEMO_SIZE:
+            self._warm.clear()
+        self._warm[token] = (who, need, now, until, standing, seen)
 
     def require(
         self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None, *, max_age: int | None = None, strength: Strength | None = None
@@ -174,7 +210,7 @@ class SecondFactor:
                 return self._pages.serve(self._at_base(environ), lambda: None)
             environ[_LOGIN_KEY] = who
             return self._ask(environ, who, Need(max_age=max_age, strength=strength or Strength.REMEMBERED), strict=True)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
     def _at_base(self, environ: Environ) -> Environ:
@@ -235,7 +271,7 @@ class SecondFactor:
         held = Pass(grant.pass_id, self._tickets.holder(grant.login), grant.epoch, grant.proofs)
         return set_cookie(self._cookies.passes, self._tickets.sign("pass", held.payload()), secure=self.settings.https, max_age=self.settings.lifetime)
 
-    def remember(self, environ: Environ, grant: Grant) -> list[tuple[str, str]]:  # noqa: ARG002 - the shape that frameworks know
+    def remember(self, environ: Environ, grant: Grant) -> list[tuple[str, str]]:
         """The headers that give the browser the pass which a grant earned. For an app that calls the backend itself."""
         return [self._pass_cookie(grant)]
 
@@ -260,8 +296,7 @@ class SecondFactor:
 
     def _target(self, environ: Environ) -> str:
         """The path and query of a request, percent-encoded, as an absolute path of our own origin."""
-        query = quote(str(environ.get("QUERY_STRING", "")), safe="=&+%/:;,@!~*'()-._?$")
-        return as_path(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")) + (f"?{query}" if query else "")
+        return as_path(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")) + encoded_query(environ.get("QUERY_STRING", ""))
 
     def _start_url(self, environ: Environ, who: Login, target: str, need: Need, now: int) -> str:
         signed = self._reception.sign_target(who, target, need, now)
@@ -313,6 +348,6 @@ def _refuse_nested(app: object, cookies: CookieNames) -> None:
     seen: set[int] = set()
     while app is not None and id(app) not in seen:
         seen.add(id(app))
-        if isinstance(app, SecondFactor) and app._cookies == cookies:
+        if isinstance(app, SecondFactor) and CookieNames.of(app.settings) == cookies:
             raise Misconfigured(f"Two SecondFactors around one app have the same cookie_name ({cookies.passes}): give one of them another.")
         app = getattr(app, "app", None) or getattr(app, "wsgi_app", None)

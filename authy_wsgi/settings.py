@@ -102,7 +102,7 @@ class Settings:
     countries: frozenset[str] | None = _setting(None, "ISO codes of the countries that new numbers may be of; None for all.")
     limits: Mapping[str, tuple[tuple[int, int], ...]] = _setting(None, "Budgets that replace ours: rule -> [(limit, seconds), ...].")
     code_memory: int = _setting(_HOUR, "How long an accepted code is remembered, so that it is good once.")
-    enforce: bool = _setting(True, "False only reports what would have been asked (environ['authy_wsgi'].enforced is False).")
+    enforce: bool = _setting(True, "False only reports what would have been asked (proven(environ).enforced is False).")
     ledger: Ledger | None = _setting(None, "Where limits and attempts live: MemoryLedger(), SQLLedger(url). Default: the database of a SQLStore.")
     events: Callable[[Event], object] | None = _setting(None, "Called with each Event, after it is durable.")
     single_process: bool = _setting(False, "True promises that one process serves the site, so that memory will do for store and ledger.")
@@ -141,7 +141,7 @@ class Settings:
 _MISSING = {
     "identity": (
         "identity is missing: say how to see who passed the app's own login. Give identity=remote_user (the server sets REMOTE_USER), "
-        'identity=environ_key("my.user") (something inside sets that key), or a function of the environ that answers None, a user id or Login(user_id, session).'
+        'identity=environ_key("my.user") (something inside sets that key), or a function of the environ that answers None, a user id or a Login.'
     ),
     "secret": "secret is missing: give 32 characters or more, for example from 'authy-wsgi keygen', and keep them out of your repository.",
     "users": 'users is missing: give a user store, for example users=SQLStore("sqlite:///second-factor.db").',
@@ -298,7 +298,7 @@ def _read_looks(given: dict[str, Any], faults: _Faults) -> None:
     faults.need(given, "accent", lambda colour: colour == "" or re.fullmatch(r"#[0-9a-fA-F]{6}", colour) is not None, "must be a colour such as #1d5fd6")
     if re.fullmatch(r"#[0-9a-fA-F]{6}", str(given["accent"])) and contrast(given["accent"], "#ffffff") < 4.5:
         faults.add(
-            f"accent {given['accent']} is too light: white text on it has a contrast of {contrast(given['accent'], '#ffffff'):.1f}, 4.5 is needed. Take a darker one."
+            f"accent {given['accent']} is too light: white text on it has a contrast of {contrast(given['accent'], '#ffffff'):.1f}; take a darker one (4.5)."
         )
     given["logo"], given["templates"] = str(given["logo"] or ""), str(given["templates"] or "")
     if _can_stat(given["logo"], faults):

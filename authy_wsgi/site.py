@@ -66,11 +66,30 @@ def path_of(environ: Environ) -> str:
         raise RequestError(400, "This address is not valid UTF-8.") from None
 
 
+def _as_bytes(text: str) -> bytes:
+    """The bytes of a WSGI string (bytes in Latin-1, PEP 3333); of text, where a framework has put the decoded path into the same environ."""
+    try:
+        data = text.encode("latin-1")
+        data.decode("utf-8")
+    except UnicodeError:
+        return text.encode("utf-8", "replace")
+    return data
+
+
 def as_path(*raw: str) -> str:
-    """WSGI path strings (bytes in Latin-1) as one percent-encoded absolute path of our own origin."""
-    joined = "".join(raw).encode("latin-1", "replace")
+    """WSGI path strings as one percent-encoded absolute path of our own origin."""
     # SECURITY: "//host" and "/\host" are read as another origin by browsers; a path of ours starts with exactly one slash.
-    return "/" + quote(joined.lstrip(b"/\\"), safe="/~:@!$&'()*+,;=")
+    return "/" + quote(_as_bytes("".join(raw)).lstrip(b"/\\"), safe="/~:@!$&'()*+,;=")
+
+
+def encoded_path(path: str) -> str:
+    """A path that a URL held, still percent-encoded, with what is left of odd characters encoded too."""
+    return "/" + quote(_as_bytes(path).lstrip(b"/\\"), safe="/%~:@!$&'()*+,;=")
+
+
+def encoded_query(query: str) -> str:
+    """A query string with its question mark, percent-encoded where it was not; "" for none."""
+    return "?" + quote(_as_bytes(query), safe="=&+%/:;,@!~*'()-._?$") if query else ""
 
 
 def read_body(environ: Environ, limit: int = FORM_LIMIT) -> bytes:

@@ -19,6 +19,7 @@ from authy_wsgi.tickets import new_id
 
 PUSH_SECONDS = 120
 CODE_SECONDS = 600
+APP_SECONDS = 180
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")
 # The kinds of device that show a code rather than receive one.
 _APPS = re.compile(r"android|ios|iphone|ipad|authy|windows|mac|linux|chrome|watch|desktop", re.IGNORECASE)
@@ -52,7 +53,6 @@ class AuthyClient:
     `logos`: [{"res": "default", "url": "https://..."}], shown by the phone beside an approval request. Deadlines are seconds.
     """
 
-    unbound_validity = 180  # an app code is good for its step and a little more; this is generous
     needs_email = True
 
     def __init__(
@@ -71,6 +71,8 @@ class AuthyClient:
         self.name = name
         self.digits = digits
         self._bind_action = bind_action
+        # An app code is good for its step and a little more; a message's code that is not bound to its attempt, for as long as messages are.
+        self.unbound_validity = APP_SECONDS if bind_action else CODE_SECONDS
         self._logos = tuple(logos)
         if any(set(logo) != {"res", "url"} for logo in self._logos) or (self._logos and "default" not in {logo["res"] for logo in self._logos}):
             raise Misconfigured('logos must be a list of {"res": ..., "url": ...}, one of them with res "default".')

@@ -221,7 +221,7 @@ def _failure(reply: Reply) -> Exception:
 
 def _number(value: Any, where: str) -> int:
     """An id: an integer, or its digits as a string (both are met)."""
-    if type(value) is int and value > 0:
+    if type(value) is int and 0 < value < 10**18:
         return value
     if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,17}", value):
         return int(value)

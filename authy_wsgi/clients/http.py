@@ -149,13 +149,15 @@ class _PacedAdapter(HTTPAdapter):
 
 
 class _NoPaths(logging.Filter):
-    """SECURITY: urllib3 logs each request line at DEBUG, and the path of an Authy verify holds the code."""
+    """SECURITY: urllib3 logs request lines and retried URLs at DEBUG, and the path of an Authy verify holds the code."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not any(isinstance(part, str) and part.startswith(("/protected/", "/onetouch/")) for part in record.args or ())
+        said = record.getMessage()
+        return "/protected/" not in said and "/onetouch/" not in said
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_NoPaths())
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_NoPaths())
 
 
 def is_loopback(url: str) -> bool:
@@ -167,13 +169,16 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+# Scheme, host and port, perhaps a path: nothing that could swallow what is appended to it.
+_BASE = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII)
+
+
 def check_base(url: str, setting: str = "base_url") -> str:
     """The base URL without a slash at its end. `Misconfigured` unless https, or http on loopback."""
-    parts = urlsplit(url)
-    plain = parts.hostname and not (parts.query or parts.fragment or parts.username or parts.password)
-    if not plain or parts.scheme not in ("https", "http"):
-        raise Misconfigured(f"{setting} must be like https://api.authy.com, without query or credentials.")
-    if parts.scheme == "http" and not is_loopback(url):
+    found = _BASE.fullmatch(url) if isinstance(url, str) else None
+    if found is None or not 0 < int((found[3] or ":443")[1:]) < 65536:
+        raise Misconfigured(f"{setting} must be like https://api.authy.com: scheme, host, perhaps a port and a path.")
+    if found[1] == "http" and not is_loopback(url):
         raise Misconfigured(f"{setting} must be https: an API key and codes would travel in clear. Plain http is for this machine (127.0.0.1) only.")
     return url.rstrip("/")
 
@@ -223,20 +228,25 @@ class Wire:
 
     def _exchange(self, method: str, url: str, query: Mapping[str, str] | None, form: Mapping[str, str] | None, deadline: float) -> Reply:
         _under_way.deadline = deadline
-        left = max(0.05, deadline - time.monotonic())
-        timeout = (min(self._deadlines.connect, left), min(self._deadlines.read, left))
         try:
-            with self._open().request(
-                method, url, params=query, data=form, headers=self._headers, timeout=timeout, allow_redirects=False, stream=True
-            ) as response:
-                body = _read(response)
-                self._refuse_simulator(response)
-                return Reply(response.status_code, _as_object(body))
-        except (requests.RequestException, HTTPError, OSError) as error:
-            # SECURITY: the text of these errors holds the URL, and with it the code; only the kind is kept, and nothing is chained.
-            raise Unavailable("provider", _kind(error)) from None
+            return self._send(method, url, query, form, max(0.05, deadline - time.monotonic()))
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            kind = _kind(error)
         finally:
             _under_way.deadline = float("inf")
+        # SECURITY: raised out here, because the text of those errors holds the URL, and with it the code; as a context it would travel along.
+        raise Unavailable("provider", kind)
+
+    def _send(self, method: str, url: str, query: Mapping[str, str] | None, form: Mapping[str, str] | None, left: float) -> Reply:
+        session = self._open()
+        prepared = session.prepare_request(requests.Request(method, url, params=query, data=form, headers=self._headers))
+        timeout = (min(self._deadlines.connect, left), min(self._deadlines.read, left))
+        # By the adapter: a session would read a redirect's whole body and parse where it leads, also where it is told not to follow.
+        response = session.get_adapter(url).send(prepared, timeout=timeout, stream=True, verify=session.verify is not False)
+        with response:
+            body = _read(response)
+            self._refuse_simulator(response)
+            return Reply(response.status_code, _as_object(body))
 
     def _refuse_simulator(self, response: requests.Response) -> None:
         if "X-Authy-Simulator" in response.headers and not is_loopback(self.base_url):

@@ -25,7 +25,7 @@ class Handler(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
         """Have the connection closed: werkzeug would wait for another request on it."""
         self.close_connection = True
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, select_autoescape
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, TemplateError
 
 from authy_wsgi.errors import Misconfigured
 from authy_wsgi.pages.texts import in_words, read_texts
@@ -52,40 +53,42 @@ def respond_json(status: int, document: Mapping[str, Any], content_type: str = "
     return respond(status, json.dumps(document), content_type, headers)
 
 
+@lru_cache(maxsize=16)
+def _templates(folder: str) -> Environment:
+    """Our templates, with those of the site's folder in their place. Compiled once, so that a mistake in one shows at start."""
+    folders = [each for each in (folder, str(_HERE / "templates")) if each]
+    made = Environment(loader=ChoiceLoader([FileSystemLoader(each) for each in folders]), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    for template in sorted(path.name for path in (_HERE / "templates").glob("*.html")):
+        try:
+            made.get_template(template)
+        except TemplateError as error:
+            raise Misconfigured(f"The template {template} in the templates folder does not compile: {error}.") from error
+    return made
+
+
 class Look:
     """Templates, texts and static files, with the site's own in their place where it has a folder of them."""
 
     def __init__(self, settings: Settings) -> None:
-        folders = [folder for folder in (settings.templates, str(_HERE / "templates")) if folder]
-        self._jinja = Environment(
-            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
-            autoescape=select_autoescape(default=True),
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._templates = _templates(settings.templates)
         self.texts = read_texts(settings.templates)
-        self._settings = settings
         self._files = {name: ((_HERE / "static" / name).read_bytes(), kind) for name, kind in _STATIC.items()}
         self._files["theme.css"] = (_theme(settings.accent).encode(), "text/css")
         if settings.logo:
             self._files["logo"] = (Path(settings.logo).read_bytes(), settings.image_type)
         # A new version is another address, so that browsers may keep what they have.
-        self.version = hashlib.sha256(b"".join(data for data, _ in self._files.values())).hexdigest()[:12]
-        self._jinja.globals.update(site=settings.shown_name, initial=settings.shown_name[:1].upper(), has_logo=bool(settings.logo), version=self.version)
-        for template in sorted(path.name for path in (_HERE / "templates").glob("*.html")):
-            try:
-                self._jinja.get_template(template)
-            except Exception as error:
-                raise Misconfigured(f"The template {template} in the templates folder does not compile: {error}.") from error
+        version = hashlib.sha256(b"".join(data for data, _ in self._files.values())).hexdigest()[:12]
+        self._site = settings.shown_name
+        self._everywhere = {"site": self._site, "initial": self._site[:1].upper(), "has_logo": bool(settings.logo), "version": version, "t": self.text}
 
     def text(self, name: str, **values: object) -> str:
         """A sentence by name, filled in; `when` may be given as seconds."""
         if isinstance(values.get("when"), int):
             values["when"] = in_words(max(1, int(str(values["when"]))))
-        return self.texts[name].format(site=self._settings.shown_name, **values)
+        return self.texts[name].format(site=self._site, **values)
 
     def page(self, template: str, status: int, values: Mapping[str, Any]) -> Response:
-        return respond(status, self._jinja.get_template(template).render(t=self.text, **values))
+        return respond(status, self._templates.get_template(template).render({**self._everywhere, **values}))
 
     def file(self, name: str) -> Response:
         """A static file; `RequestError` 404 for a name that is not one."""

@@ -91,7 +91,7 @@ class Pages:
             log.warning("%s", failure)
             return self._broken(visit, name, "unavailable" if failure.what == "provider" else "unavailable.us")
         except Misconfigured as failure:
-            log.error("%s", failure)  # noqa: TRY400 - the sentence is the whole of it
+            log.error("%s", failure)
             return self._broken(visit, name, "misconfigured")
 
     # Answers that are not about a page of their own

@@ -53,14 +53,19 @@ class Visit:
         return self.presented is not None and meets(self.presented, self.need, self.context.at, lifetime)
 
 
+def good_until(held: Pass, need: Need, lifetime: int) -> int:
+    """The first second at which no proof of a pass is young and strong enough for a need any more; 0 where none ever was."""
+    window = lifetime if need.max_age is None else min(need.max_age, lifetime)
+    until = 0
+    for proof in held.proofs:
+        if proof.at >= until and CHANNEL_STRENGTH.get(proof.channel, 0) >= need.strength:
+            until = proof.at
+    return until and until + window + 1
+
+
 def meets(held: Pass, need: Need, now: int, lifetime: int) -> bool:
     """Whether some proof of a pass is young and strong enough for a need."""
-    from_need = lifetime if need.max_age is None else min(need.max_age, lifetime)
-    return any(max(0, now - proof.at) <= from_need and strength_of(proof.channel) >= need.strength for proof in held.proofs)
-
-
-def strength_of(channel: str) -> int:
-    return CHANNEL_STRENGTH.get(channel, 0)
+    return now < good_until(held, need, lifetime)
 
 
 class Reception:

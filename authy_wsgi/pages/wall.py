@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from authy_wsgi.contracts import Environ, Need
 from authy_wsgi.pages.look import Look, add_headers, respond, respond_json
-from authy_wsgi.site import FORM_TYPE, Response, header
+from authy_wsgi.site import FORM_TYPE, Response, encoded_path, encoded_query, header
 
 Kind = Literal["get", "post", "program"]
 
@@ -26,7 +26,7 @@ def kind_of(environ: Environ) -> Kind:
     if method == "GET":
         return "get" if navigates else "program"
     content_type = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-    form = content_type in _FORM_TYPES and html and not mode and not header(environ, "X-Requested-With")
+    form = content_type in _FORM_TYPES and html
     return "post" if navigates or form else "program"
 
 
@@ -81,8 +81,10 @@ class Wall:
 
 def came_from(environ: Environ) -> str:
     """The path of the page that a form was on, from a Referer of our own origin; "" otherwise."""
-    parts = urlsplit(header(environ, "Referer")[:2000])
+    try:
+        parts = urlsplit(header(environ, "Referer")[:2000])
+    except ValueError:
+        return ""
     if not parts.path.startswith("/") or parts.path.startswith(("//", "/\\")) or parts.netloc != header(environ, "Host"):
         return ""
-    query = "?" + quote(parts.query, safe="=&+%/:;,@!~*'()-._") if parts.query else ""
-    return quote(parts.path, safe="/%~:@!$&'()*+,;=-._") + query
+    return encoded_path(parts.path) + encoded_query(parts.query)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from authy_wsgi.contracts import User
-from authy_wsgi.errors import AmbiguousUser, Conflict
 from authy_wsgi.documents import dump_user, fold, load_user, new_version, tombstone
+from authy_wsgi.errors import AmbiguousUser, Conflict
 
 
 class MemoryStore:

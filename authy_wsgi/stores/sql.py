@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from authy_wsgi.contracts import User
 from authy_wsgi.database import USERS, Database
-from authy_wsgi.errors import AmbiguousUser, Conflict, Unavailable
 from authy_wsgi.documents import dump_user, fold, load_user, new_version, tombstone
+from authy_wsgi.errors import AmbiguousUser, Conflict, Unavailable
 
 
 class SQLStore:

@@ -1,0 +1,58 @@
+# make demo       a site with its own login, the second factor around it, and a local Authy service: nothing to sign up for
+# make test       lint, types, layers and every test that fits into about five minutes
+# make test-all   the same and the long rest
+# make bench      the figures of docs/performance.md
+# make screenshots  every page at 360 and 1280 px, light and dark, into shots/
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	command -v $$python >/dev/null 2>&1 && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && { echo $$python; break; }; done)
+BIN := .venv/bin
+SITE ?= bottle
+PORT ?= 8000
+EMULATOR_PORT ?= 8001
+export SITE PORT EMULATOR_PORT
+
+.PHONY: demo test test-all lint types bench screenshots clean system
+
+demo: .venv/.demo
+	@exec $(BIN)/python -m examples.demo
+
+test: lint types system
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-all: lint types system
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.test
+	$(BIN)/mypy
+
+bench: .venv/.test
+	$(BIN)/python benchmarks/passthrough.py
+
+screenshots: .venv/.test system
+	$(BIN)/python -m tests.browser.screenshots
+
+# What the tests need and pip cannot bring: a browser, PostgreSQL, Node.
+system:
+	@tools/install-system
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say PYTHON=/path/to/python make ..." >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's venv module is needed (on Debian: apt-get install python3-venv)." >&2; exit 2; }
+
+.venv/.demo: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing what the demo needs (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[examples]'
+	@touch $@
+
+.venv/.test: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing what the tests need (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ .venv/.demo
+
+clean:
+	rm -rf .venv .demo build dist shots .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
