@@ -138,7 +138,7 @@ class Database:
     def prepare(self) -> None:
         """Create the tables where there are none; `Misconfigured` for tables of another version, with the command that brings them up to date."""
         if (migrated := MIGRATED.get()) is not None:
-            migrated[self.shown] = self.migrate()
+            migrated.setdefault(self.shown, self.migrate())
             return
         with self.transaction() as connection:
             self.lock(connection, _SCHEMA_LOCK)

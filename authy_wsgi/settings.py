@@ -197,13 +197,11 @@ def _read_trust(given: dict[str, Any], faults: _Faults) -> None:
         lambda name: re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,40}", name) is not None,
         "must be letters, digits, - and _, starting with a letter",
     )
-    given["instance"] = given["instance"] or given["cookie_name"]
-    faults.need(
-        given,
-        "instance",
-        lambda name: isinstance(name, str) and re.fullmatch(r"[!-~]{1,64}", name) is not None and ":" not in name,
-        "must be at most 64 visible ASCII characters without a colon",
-    )
+    if given["instance"]:
+        plain = re.compile(r"[!-9;-~]{1,64}")
+        faults.need(given, "instance", lambda name: plain.fullmatch(name) is not None, "must be at most 64 visible ASCII characters without a colon")
+    else:
+        given["instance"] = given["cookie_name"]
     for name in ("https", "enforce", "single_process"):
         faults.need(given, name, lambda value: isinstance(value, bool), "must be True or False")
 
@@ -234,7 +232,7 @@ def _read_parts(given: dict[str, Any], faults: _Faults) -> None:
 
 
 def _read_enrolment(given: dict[str, Any], faults: _Faults) -> None:
-    if given["users"] is not None and not hasattr(given["users"], "save") and given["enrolment"] not in ("none", None):
+    if hasattr(given["users"], "get") and not hasattr(given["users"], "save") and given["enrolment"] not in ("none", None):
         faults.add('enrolment must be "none" with a user store that has no save: nobody could keep a new factor.')
     if given["enrolment"] == "known" and given["profile"] is nobody:
         faults.add('enrolment="known" needs profile: a function of the user id that answers Profile(phone=...).')

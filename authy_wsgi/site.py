@@ -49,6 +49,8 @@ class Routes:
 
     def find(self, path: str, method: str) -> tuple[str, Mapping[str, Any]]:
         """The name and arguments for a path; `RequestError` 404 or 405."""
+        if "//" in path:
+            raise RequestError(404, "There is no such page here.")
         try:
             name, arguments = self._map.bind("", path_info=path or "/").match(method=method)
         except MethodNotAllowed as error:

@@ -12,7 +12,7 @@ import pytest
 from authy_wsgi import AuthyClient, Login, MemoryLedger, MemoryStore, SecondFactor, SQLStore, Throttled, Unavailable
 from authy_wsgi.attempts import Attempt, Grant
 from authy_wsgi.backend import Answer, Backend
-from authy_wsgi.contracts import Challenge, Outcome
+from authy_wsgi.contracts import Challenge, Outcome, Verdict
 from authy_wsgi.errors import AttemptEnded, Refused
 from authy_wsgi.settings import LIMITS
 from authy_wsgi.site import client_network
@@ -949,14 +949,15 @@ class Crash(BaseException):
 
 
 class Machine:
-    """Counts the calls to store and ledger; after the n-th one nothing gets through any more, until `restart`."""
+    """Counts the calls to store and ledger. After the n-th one nothing gets through any more, until `restart`; or, before it, something else happens."""
 
     def __init__(self) -> None:
         self.left: int | None = None
         self.dead = False
+        self.meanwhile: Callable[[], object] | None = None
 
     def restart(self) -> None:
-        self.left, self.dead = None, False
+        self.left, self.dead, self.meanwhile = None, False, None
 
     def part(self, thing: Any) -> Any:
         return Part(self, thing)
@@ -964,12 +965,15 @@ class Machine:
     def call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         if self.dead:
             raise Crash
-        result = method(*arguments, **options)
         if self.left is not None:
             self.left -= 1
-            if self.left == 0:
-                self.dead = True
-                raise Crash
+        if self.left == 0 and self.meanwhile:
+            happening, self.left = self.meanwhile, None
+            happening()
+        result = method(*arguments, **options)
+        if self.left == 0:
+            self.dead = True
+            raise Crash
         return result
 
 
@@ -1175,6 +1179,88 @@ def test_a_crash_after_any_step_of_asking_for_the_first_code_leaves_nothing_and_
         assert world.settings["users"].get(who[0]) is None
         world.clock.advance(30)
         enrol(world, who[0], number)
+
+
+# Two requests at once
+
+
+@pytest.mark.parametrize("purpose", ["sign_in", "enrol"])
+def test_another_request_of_the_attempt_at_any_step_ends_in_the_same_pass_and_is_told_of_once(purpose: str) -> None:
+    machine, world = crashing()
+    for step in range(1, 100):
+        user, number = f"user{step}", f"+1408555{5200 + step}"
+        attempt = begin_enrolment(world, user, number)
+        if purpose == "sign_in":
+            check(world, attempt, world.phone(number).code)
+            world.clock.advance(HOUR)
+            attempt = begin(world, user)
+            send(world, attempt)
+        code, ended = world.phone(number).code, []
+        world.events.clear()
+        asked = verified(world)
+        machine.left, machine.meanwhile = step, lambda: ended.append(answered(world, attempt, code))  # noqa: B023 - called at once
+        ended.append(answered(world, attempt, code))
+        if len(ended) == 1:
+            assert step > 10
+            return
+        machine.restart()
+        grants = {grant_of(world, attempt, answer) for answer in ended}
+        assert len(grants) == 1, step
+        assert {grant.pass_id for grant in grants if grant} == {attempt.pass_id}
+        assert verified(world) == asked + 1
+        assert world.kinds() == (["enrolled", "approved"] if purpose == "enrol" else ["approved"]), step
+        world.clock.advance(HOUR)
+    pytest.fail("the step never came to its end")
+
+
+def answered(world: World, attempt: Attempt, code: str) -> Answer:
+    """The answer to a request; one that finds the account changed by its own attempt's enrolment continues."""
+    try:
+        return check(world, attempt, code)
+    except AttemptEnded:
+        return Answer(verdict=Verdict(outcome=Outcome.PENDING, reason="continue"))
+
+
+def test_of_two_attempts_with_one_code_of_the_app_one_gets_in_whatever_comes_between() -> None:
+    machine, world = crashing()
+    for step in range(1, 100):
+        user, number = f"user{step}", f"+1408555{5200 + step}"
+        one = with_app(world, user, number)
+        two = begin(world, user, session="thief")
+        send(world, one, "app")
+        send(world, two, "app")
+        code, ended = next_app_code(world, number), []
+        machine.left, machine.meanwhile = step, lambda: ended.append(check(world, two, code))  # noqa: B023 - called at once
+        ended.append(check(world, one, code))
+        if len(ended) == 1:
+            assert step > 10
+            return
+        machine.restart()
+        assert [bool(answer) for answer in ended].count(True) == 1, step
+        assert {answer.verdict.outcome for answer in ended} == {Outcome.APPROVED, Outcome.WRONG}
+        world.clock.advance(HOUR)
+    pytest.fail("the step never came to its end")
+
+
+def test_a_right_and_a_wrong_code_at_once_leave_one_pass_and_one_try_spent() -> None:
+    machine, world = crashing()
+    for step in range(1, 100):
+        user, number = f"user{step}", f"+1408555{5200 + step}"
+        one = with_app(world, user, number)
+        two = begin(world, user, session="other")
+        send(world, one, "app")
+        send(world, two, "app")
+        code, ended = next_app_code(world, number), []
+        machine.left, machine.meanwhile = step, lambda: ended.append(check(world, two, WRONG))  # noqa: B023 - called at once
+        assert check(world, one, code).grant
+        if not ended:
+            assert step > 10
+            return
+        machine.restart()
+        assert not ended[0]
+        assert guess(world, user).left == 3
+        world.clock.advance(HOUR)
+    pytest.fail("the step never came to its end")
 
 
 # A ledger that is lost

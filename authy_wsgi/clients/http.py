@@ -242,7 +242,7 @@ class Wire:
         prepared = session.prepare_request(requests.Request(method, url, params=query, data=form, headers=self._headers))
         timeout = (min(self._deadlines.connect, left), min(self._deadlines.read, left))
         # By the adapter: a session would read a redirect's whole body and parse where it leads, also where it is told not to follow.
-        response = session.get_adapter(url).send(prepared, timeout=timeout, stream=True, verify=session.verify is not False)
+        response = session.get_adapter(url).send(prepared, timeout=timeout, stream=True, verify=True if session.verify is None else session.verify)
         with response:
             body = _read(response)
             self._refuse_simulator(response)

@@ -172,7 +172,8 @@ class Pages:
             return self._enrol_form(visit, status, message, field)
         attempt, waiting = self._under_way(visit)
         # A second tab that asks for the same message gets the page where its code is typed.
-        if attempt and waiting and (visit.fields.get("from") == waiting.challenge.way.kind or visit.fields.get("channel") == waiting.challenge.way.channel):
+        came_from = "code" if name == "code" else visit.fields.get("from")
+        if attempt and waiting and (came_from == waiting.challenge.way.kind or visit.fields.get("channel") == waiting.challenge.way.channel):
             if waiting.challenge.way.kind == "code":
                 return self._code_page(visit, attempt, waiting, status, message)
             return self._push_page(visit, attempt, waiting, status, message)
