@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from authy_wsgi.contracts import Factor, Login, User, WritableUserStore
 from authy_wsgi.documents import fold, new_generation
-from authy_wsgi.errors import AttemptEnded, Conflict, Misconfigured, Unavailable
+from authy_wsgi.errors import AttemptEnded, Conflict, Misconfigured, SecondFactorError, Unavailable
 from authy_wsgi.records import Records
 from authy_wsgi.settings import Settings
 from authy_wsgi.tickets import LEEWAY, Tickets, digest, new_id, short
@@ -17,7 +18,10 @@ _ROUNDS = 3
 _ENDED_LIMIT = 32
 _MEMO_SIZE = 10_000
 INVITATION_SECONDS = 7 * 86400
-_FOR_GOOD = 3650 * 86400
+_DAY = 86400
+_FOR_GOOD = 3650 * _DAY
+
+log = logging.getLogger("authy_wsgi")
 
 
 class Standing(NamedTuple):
@@ -112,6 +116,15 @@ class Accounts:
 
         return self.change(user_id, add)
 
+    def learn(self, user: User, factor_id: str, learnt: Mapping[str, Any], *, prefers: str = "", used: int | None = None) -> None:
+        """Merge what was learnt of a factor into its record, when there is something new; losing it does not matter."""
+        if not self.writable or not (learnt or prefers or used) or user.factor(factor_id) is None:
+            return
+        try:
+            self.change(user.id, lambda stored: _merged(stored, factor_id, learnt, prefers, used))
+        except SecondFactorError as error:
+            log.info("something learnt of a factor was not kept: %s", error)
+
     def end_pass(self, user_id: str, pass_id: str, ends: int, now: int) -> None:
         """This pass is over, in every copy."""
         self.asked.pop(pass_id, None)
@@ -170,3 +183,15 @@ class Accounts:
             case [1, str(invitation), str(holder), int(at)] if holder in self._tickets.holders(Login(user_id)) and at - LEEWAY <= now < at + INVITATION_SECONDS:
                 return invitation
         return ""
+
+
+def _merged(stored: User, factor_id: str, learnt: Mapping[str, Any], prefers: str, used: int | None) -> User | None:
+    """The record with what was learnt; None where nothing would change, or only a moment of use that is not a day newer."""
+    factor = stored.factor(factor_id)
+    if factor is None:
+        return None
+    stale = used is not None and (factor.used is None or used - factor.used >= _DAY)
+    if not stale and all(factor.data.get(name) == value for name, value in learnt.items()) and prefers in ("", stored.prefers):
+        return None
+    merged = replace(factor, data={**factor.data, **learnt}, used=used or factor.used)
+    return replace(stored, factors=tuple(merged if each.id == factor_id else each for each in stored.factors), prefers=prefers or stored.prefers)

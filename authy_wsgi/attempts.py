@@ -99,11 +99,11 @@ class Attempts:
         candidate = load_factor(kept["candidate"]) if kept["candidate"] else None
         return Waiting(challenge=load_challenge(kept["challenge"]), candidate=candidate, address=kept["address"], began=kept["began"])
 
-    def grant(self, attempt: Attempt, grant: Grant, now: int) -> Grant | None:
-        """Store what the attempt has earned, once; what is stored, or None where it ended before."""
+    def grant(self, attempt: Attempt, grant: Grant, now: int) -> tuple[Grant | None, bool]:
+        """Store what the attempt has earned, once: what is stored (None where it ended before), and whether this call stored it."""
         value = {"pass": grant.pass_id, "epoch": grant.epoch, "proofs": grant.proofs, "at": grant.at, "login": grant.login}
-        stored = self._records.claim("grant", attempt.id, value=value, ttl=until(attempt.ends, now), now=now).value
-        return _grant(stored, attempt.login)
+        stored = self._records.claim("grant", attempt.id, value=value, ttl=until(attempt.ends, now), now=now)
+        return (grant, True) if stored.mine else (_grant(stored.value, attempt.login), False)
 
     def end(self, attempt_id: str, login: Login, how: str, now: int) -> Grant | None:
         """Make it impossible that this attempt earns anything from now on; what it had earned already."""

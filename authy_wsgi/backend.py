@@ -28,7 +28,6 @@ from authy_wsgi.contracts import (
     Client,
     Context,
     Enrols,
-    Event,
     Factor,
     Ledger,
     Login,
@@ -45,7 +44,9 @@ from authy_wsgi.contracts import (
 from authy_wsgi.documents import fold, new_generation
 from authy_wsgi.enrolment import EnrolmentRules
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
-from authy_wsgi.records import Limits, Records, until
+from authy_wsgi.events import Events
+from authy_wsgi.limits import Limits
+from authy_wsgi.records import Records, until
 from authy_wsgi.settings import Settings
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, digest, new_id, short
 
@@ -84,9 +85,10 @@ class Backend:
 
     def __init__(self, settings: Settings, tickets: Tickets, ledger: Ledger) -> None:
         self.settings = settings
-        self._ledger = ledger
+        self.ledger = ledger
         self._records = Records(ledger, tickets, settings.instance)
-        self._limits = Limits(settings.limits, settings.instance)
+        self._limits = Limits(settings.limits, settings.instance, ledger, self._records)
+        self.events = Events(settings.events)
         self._clients: Mapping[str, Client] = {client.name: client for client in settings.clients}
         self._attempts = Attempts(self._records)
         self.accounts = Accounts(settings, self._records, tickets)
@@ -236,33 +238,27 @@ class Backend:
             return self._start_push(attempt, user, way, context)
         holder = replace(user, factors=(*user.factors, candidate)) if candidate else user
         if way.channel != "app":
-            self._spend(self._sending(holder, way, context, waiting.address if waiting else ""), now)
+            self._spend_message(holder, way, context, waiting.address if waiting else "")
         return self._send(attempt, holder, way, context, candidate, waiting.address if waiting else "")
 
-    def _sending(self, user: User, way: Way, context: Context, new_address: str) -> list[Budget]:
-        who, limits = fold(user.id), self._limits
+    def _spend_message(self, user: User, way: Way, context: Context, new_address: str) -> None:
         factor = user.factor(way.factor)
         number = new_address or (self._clients[way.client].reference(factor) if factor else "")
-        kind = "send.new" if new_address else "send"
-        # An ignored text message spends the cooldown too; "send it anyway" is another question with one of its own.
-        budgets = limits.of("send.cooldown", number, way.channel, "insist" if context.insist else "ask")
-        budgets += limits.of(f"{kind}.user", who) + limits.of(f"{kind}.number", number) + limits.of(f"{kind}.network", context.network)
-        budgets += limits.of(f"{kind}.site", "site")
-        return budgets + (limits.of("send.voice", number) if way.channel == "call" else [])
+        self._limits.spend(self._limits.sending(fold(user.id), number, way, context, new=bool(new_address)), context.at)
 
     def _send(self, attempt: Attempt, user: User, way: Way, context: Context, candidate: Factor | None = None, address: str = "") -> Challenge:
         try:
             challenge = self._clients[way.client].start(user, way, self._for_client(attempt, context))
         except Refused as refusal:
-            self._learn(user, way.factor, refusal.learnt)
+            self.accounts.learn(user, way.factor, refusal.learnt)
             log.info("the provider refused to start %s for a user: %s %s", way.channel, refusal.code, refusal.text)
             raise
         if candidate and challenge.learnt:
             candidate = replace(candidate, data={**candidate.data, **challenge.learnt})
         self._attempts.wait(attempt, Waiting(challenge=challenge, candidate=candidate, address=address), context.at)
-        if way.channel != "app" and not challenge.shown.get("ignored"):
-            self._emit("sent", context, attempt.login.user_id, channel=way.channel, factor=way.factor)
-        self._learn(user, way.factor, challenge.learnt)
+        if way.channel != "app":
+            self.events.emit("ignored" if challenge.shown.get("ignored") else "sent", context, attempt.login.user_id, channel=way.channel, factor=way.factor)
+        self.accounts.learn(user, way.factor, challenge.learnt)
         return challenge
 
     def _start_push(self, attempt: Attempt, user: User, way: Way, context: Context) -> Challenge:
@@ -278,20 +274,13 @@ class Backend:
                 return waiting.challenge
             raise Refused("Another sign-in is waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
         try:
-            self._spend(self._limits.of("push.user", who), now)
+            self._limits.spend(self._limits.pushing(who), now)
             challenge = self._send(attempt, user, way, context)
         except Refused:
             # Nothing is waiting on the phone, and what is in flight is this very claim.
             self._records.drop("inflight", who, now=now)
             raise
         return challenge
-
-    def _spend(self, budgets: Sequence[Budget], now: int) -> Allowance:
-        allowance = self._ledger.spend(budgets, now=now)
-        if not allowance:
-            rule = allowance.refused.rule.partition(":")[2] if allowance.refused else ""
-            raise Throttled(_TOO_OFTEN.get(rule, _TOO_OFTEN[""]), rule=rule, again_at=allowance.again_at)
-        return allowance
 
     def _for_client(self, attempt: Attempt, context: Context) -> Context:
         profile = self.profile(attempt.login.user_id)
@@ -353,21 +342,12 @@ class Backend:
     def _born(self, now: int) -> int:
         return int(self._records.claim("born", value=now, ttl=3650 * 86400, now=now).value)
 
-    def _guessing(self, attempt: Attempt, factor: Factor, *, new: bool, now: int) -> list[Budget]:
-        who, reference, limits = fold(attempt.login.user_id), self._clients[factor.client].reference(factor), self._limits
-        budgets = limits.of("code.attempt", attempt.id)
-        if new:
-            return budgets + limits.of("code.new.user", who) + limits.of("code.new.reference", reference)
-        # An administrator's "open" begins a fresh count; nothing else does.
-        opened = str(self._records.get("opened", who, now=now) or "-")
-        opened_reference = str(self._records.get("opened", reference, now=now) or "-")
-        return budgets + limits.of("code.user", who, opened) + limits.of("code.reference", reference, opened_reference)
-
     def _evaluate(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, context: Context) -> Answer:
         now, client = context.at, self._clients[factor.client]
-        used = (client.reference(factor) or factor.id, short(digest(code), 32))
-        budgets = self._guessing(attempt, factor, new=waiting.candidate is not None, now=now)
-        allowance = self._ledger.spend(budgets, now=now)
+        reference = client.reference(factor)
+        used = (reference or factor.id, short(digest(code), 32))
+        budgets = self._limits.guessing(attempt.id, fold(user.id), reference, new=waiting.candidate is not None, now=now)
+        allowance = self._limits.ask(budgets, now)
         if not allowance:
             return self._refuse_try(attempt, allowance, context)
         burnt = self._records.get("used", *used, now=now)
@@ -379,39 +359,37 @@ class Backend:
         else:
             verdict = Verdict(outcome=Outcome.WRONG, reason="used")
         if not verdict:
-            return self._fail(attempt, verdict, allowance, budgets, context)
+            return self._fail(attempt, verdict, allowance, budgets, context, waiting)
         burn = {"attempt": attempt.id, "channel": verdict.channel, "at": now}
         ttl = max(self.settings.code_memory, until(attempt.ends, now))
         burnt = self._records.claim("used", *used, value=burn, ttl=ttl, now=now).value
         if burnt["attempt"] != attempt.id:
-            return self._fail(attempt, Verdict(outcome=Outcome.WRONG, reason="used"), allowance, budgets, context)
+            return self._fail(attempt, Verdict(outcome=Outcome.WRONG, reason="used"), allowance, budgets, context, waiting)
         return self._succeed(attempt, waiting, replace(verdict, channel=burnt["channel"]), burnt["at"], context, allowance.receipt)
 
     def _refuse_try(self, attempt: Attempt, allowance: Allowance, context: Context) -> Answer:
         settled = self._settled(attempt, context.at)
         if settled is not None:
             return settled
-        refused = allowance.refused
-        if refused and self._limits.is_longest(refused, "code.user"):
+        if self._limits.closes(allowance.refused):
             self._close(attempt, context)
             return _answer(Outcome.THROTTLED, "closed")
-        rule = refused.rule.partition(":")[2] if refused else ""
-        return _answer(Outcome.THROTTLED, rule, again_at=allowance.again_at, left=0)
+        return _answer(Outcome.THROTTLED, self._limits.rule_of(allowance), again_at=allowance.again_at, left=0)
 
     def _close(self, attempt: Attempt, context: Context) -> None:
         self.accounts.close(attempt.login.user_id, "code", context.at)
-        self._emit("closed", context, attempt.login.user_id, reason="code")
+        self.events.emit("closed", context, attempt.login.user_id, reason="code")
 
-    def _fail(self, attempt: Attempt, verdict: Verdict, allowance: Allowance | None, budgets: Sequence[Budget], context: Context) -> Answer:
+    def _fail(self, attempt: Attempt, verdict: Verdict, allowance: Allowance | None, budgets: Sequence[Budget], context: Context, waiting: Waiting) -> Answer:
         """The one failure function: every answer that was judged and not approved ends here."""
         user_id = attempt.login.user_id
         kind = "denied" if verdict.outcome is Outcome.DENIED else "wrong"
-        self._emit(kind, context, user_id, channel=verdict.channel, reason=verdict.reason or verdict.outcome.value)
+        self.events.emit(kind, context, user_id, channel=verdict.channel or waiting.challenge.way.channel, reason=verdict.reason or verdict.outcome.value)
         if verdict.evidence:
             log.info("an answer was refused: %s %s", verdict.evidence.get("error_code", ""), verdict.evidence.get("message", ""))
         left = list(allowance.left) if allowance else []
         for budget, remaining in zip(budgets, left, strict=True):
-            if remaining == 0 and self._limits.is_longest(budget, "code.user"):
+            if remaining == 0 and self._limits.closes(budget):
                 self._close(attempt, context)
         return Answer(verdict=verdict, again_at=verdict.again_at, left=min(left) if left else None)
 
@@ -425,15 +403,17 @@ class Backend:
             epoch = self.accounts.epoch(user)
             # Proving a further address proves that address only.
             proofs = attempt.proofs if attempt.allowed == "factor" else proofs
-        grant = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, epoch, proofs, at), now)
+        grant, mine = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, epoch, proofs, at), now)
         if grant is None:
             return _answer(Outcome.EXPIRED, "ended")
         if receipt:
-            self._ledger.give_back(receipt)
+            self._limits.give_back(receipt)
+        if not mine:
+            return Answer(verdict=verdict, grant=grant)
         self._records.put("granted", *attempt.login, context.network, value=1, ttl=_LOOP_SECONDS, now=now)
         if waiting.candidate:
-            self._emit("enrolled", context, user_id, channel=verdict.channel, factor=waiting.candidate.id)
-        self._emit("approved", context, user_id, channel=verdict.channel, factor=waiting.challenge.way.factor)
+            self.events.emit("enrolled", context, user_id, channel=verdict.channel, factor=waiting.candidate.id)
+        self.events.emit("approved", context, user_id, channel=verdict.channel, factor=waiting.challenge.way.factor)
         self._remember_use(attempt, waiting, verdict, now)
         return Answer(verdict=verdict, grant=grant)
 
@@ -488,20 +468,19 @@ class Backend:
         said = {"outcome": verdict.outcome.value, "channel": verdict.channel}
         stored = self._records.claim("answer", challenge.id, value=said, ttl=until(attempt.ends, now), now=now)
         if stored.mine:
-            self._answered(attempt, verdict, challenge, context)
+            self._answered(attempt, verdict, waiting, context)
         return dict(stored.value)
 
-    def _answered(self, attempt: Attempt, verdict: Verdict, challenge: Challenge, context: Context) -> None:
+    def _answered(self, attempt: Attempt, verdict: Verdict, waiting: Waiting, context: Context) -> None:
         """Once per push: nothing waits on the phone any more, and a denial stops further ones."""
         now, who = context.at, fold(attempt.login.user_id)
         # One request only gets here, and while the claim lasts it can be no other push's.
-        if now < challenge.ends + LEEWAY:
+        if now < waiting.challenge.ends + LEEWAY:
             self._records.drop("inflight", who, now=now)
         if verdict.outcome is Outcome.DENIED:
             self._records.put("pause", who, value=now + _PAUSE_SECONDS, ttl=_PAUSE_SECONDS, now=now)
-            self._fail(attempt, verdict, None, (), context)
-        elif not verdict:
-            self._fail(attempt, verdict, None, (), context)
+        if not verdict:
+            self._fail(attempt, verdict, None, (), context, waiting)
 
     def _approved(self, attempt: Attempt, waiting: Waiting, channel: str, context: Context) -> Answer:
         now = context.at
@@ -536,7 +515,7 @@ class Backend:
         self._rules.check_country(candidate)
         first = "sms" if "sms" in self.settings.channels or "call" not in self.settings.channels else "call"
         way = Way(client=client, channel=first, kind="code", strength=Strength.PHONE)
-        self._spend(self._sending(user, way, context, candidate.address), now)
+        self._spend_message(user, way, context, candidate.address)
         factor = enroller.enrol(user, candidate, self._for_client(attempt, context))
         if attempt.allowed == "factor":
             factor = replace(factor, added_by="factor")
@@ -579,8 +558,8 @@ class Backend:
         if attempt.allowed != "factor":
             raise AttemptEnded("not a change")
         user = self.accounts.change(attempt.login.user_id, without)
-        grant = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, self.accounts.epoch(user), attempt.proofs, now), now)
-        self._emit("removed", context, user.id, factor=factor_id)
+        grant, _ = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, self.accounts.epoch(user), attempt.proofs, now), now)
+        self.events.emit("removed", context, user.id, factor=factor_id)
         if grant is None:
             raise AttemptEnded("ended")
         return grant
@@ -614,84 +593,32 @@ class Backend:
     def revoke(self, user_id: str) -> None:
         """End every pass and every attempt of a user: at once on our pages and on step-up pages, within `recheck` elsewhere."""
         self.accounts.revoke(user_id)
-        self._emit("revoked", self.context(), user_id)
+        self.events.emit("revoked", self.context(), user_id)
 
     def open(self, user_id: str) -> None:
         """Open the ways that guessing has closed, and begin a fresh count of wrong codes. An administrator's word."""
         context, user = self.context(), self.accounts.user(user_id)
         self.accounts.open(user_id, context.at)
-        for subject in {fold(user_id), *(self._clients[factor.client].reference(factor) for factor in user.factors if factor.client in self._clients)}:
-            self._records.put("opened", subject, value=new_id(), ttl=31 * 86400, now=context.at)
+        references = {self._clients[factor.client].reference(factor) for factor in user.factors if factor.client in self._clients}
+        self._limits.begin_anew({fold(user_id), *references}, context.at)
         self._records.drop("pause", fold(user_id), now=context.at)
-        self._emit("opened", context, user_id, reason="administrator")
+        self.events.emit("opened", context, user_id, reason="administrator")
 
     def reset(self, user_id: str) -> None:
         """Take all factors away; the next one needs an invitation. An administrator's word."""
         self.accounts.reset(user_id)
-        self._emit("revoked", self.context(), user_id, reason="reset")
+        self.events.emit("revoked", self.context(), user_id, reason="reset")
 
     def disable(self, user_id: str, *, disabled: bool = True) -> None:
         """Refuse this user everything, or let them in again. An administrator's word."""
         self.accounts.disable(user_id, disabled=disabled)
-        self._emit("revoked" if disabled else "opened", self.context(), user_id, reason="administrator")
+        self.events.emit("revoked" if disabled else "opened", self.context(), user_id, reason="administrator")
 
     def invite(self, user_id: str) -> str:
         """A signed invitation for this user to add a first factor: good once, for seven days, after the site's own login."""
         return self.accounts.invite(user_id, self.settings.clock())
 
-    # Small things
-
-    def _learn(self, user: User, factor_id: str, learnt: Mapping[str, Any], *, prefers: str = "", used: int | None = None) -> None:
-        """Merge what was learnt of a factor into its record, when there is something new; losing it does not matter."""
-
-        def merge(stored: User) -> User | None:
-            factor = stored.factor(factor_id)
-            if factor is None:
-                return None
-            stale = used is not None and (factor.used is None or used - factor.used >= 86400)
-            changed = any(factor.data.get(name) != value for name, value in learnt.items()) or (prefers and stored.prefers != prefers)
-            if not (stale or changed):
-                return None
-            merged = replace(factor, data={**factor.data, **learnt}, used=used or factor.used)
-            return replace(stored, factors=tuple(merged if each.id == factor_id else each for each in stored.factors), prefers=prefers or stored.prefers)
-
-        if not self.accounts.writable or not (learnt or prefers or used) or user.factor(factor_id) is None:
-            return
-        try:
-            self.accounts.change(user.id, merge)
-        except SecondFactorError as error:
-            log.info("something learnt of a factor was not kept: %s", error)
-
     def _remember_use(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, now: int) -> None:
         user = self.accounts.user(attempt.login.user_id)
         asked = waiting.challenge.shown.get("instead_of") or waiting.challenge.way.channel
-        self._learn(user, waiting.challenge.way.factor, verdict.learnt, prefers=str(asked), used=now)
-
-    def _emit(self, kind: str, context: Context, user_id: str, **more: str) -> None:
-        self.tell(Event(kind=kind, at=context.at, user_id=user_id, network=context.network, **more))
-
-    def tell(self, event: Event) -> None:
-        """Log an event and hand it to the site's callable."""
-        log.info("%s %s", event.kind, event.channel or event.reason)
-        if self.settings.events is None:
-            return
-        try:
-            self.settings.events(event)
-        except Exception:
-            log.exception("the events callable raised; nothing else changes")
-
-
-_TOO_OFTEN: Mapping[str, str] = {
-    "": "That was too often for now.",
-    "send.cooldown": "A code is on its way. Wait a moment before you ask for another one.",
-    "send.user": "We have sent you many codes already. Use another way, or come back later.",
-    "send.number": "We have sent many codes to this number already. Use another way, or come back later.",
-    "send.voice": "We have called this number often enough for now. Use another way, or come back later.",
-    "send.network": "Many codes were asked for from your network. Come back later, or use your app.",
-    "send.site": "This site has sent very many codes today. Use your app, or come back later.",
-    "send.new.user": "You have tried several new numbers. Come back later.",
-    "send.new.number": "Codes were sent to this number already. Come back later, or use another number.",
-    "send.new.network": "Several new numbers were tried from your network. Come back later.",
-    "send.new.site": "This site has added very many phones today. Come back tomorrow.",
-    "push.user": "We have asked your phone several times already. Use another way, or come back later.",
-}
+        self.accounts.learn(user, waiting.challenge.way.factor, verdict.learnt, prefers=str(asked), used=now)

@@ -341,7 +341,7 @@ class Hears(Protocol):
 class Event:
     """What happened, with nothing secret in it. Emitted after the step is durable; a callable that raises is logged and changes nothing.
 
-    `kind` is an open set; today: enrolled, sent, approved, wrong, denied, closed, opened, revoked.
+    `kind` is an open set; today: enrolled, sent, ignored (no message was needed), approved, wrong, denied, closed, opened, revoked.
     """
 
     kind: str

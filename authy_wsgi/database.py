@@ -108,6 +108,13 @@ class Database:
         event.listen(engine, "begin", _sqlite_begin)
         return engine
 
+    def close(self) -> None:
+        """Close the connections of this process; the next use opens new ones."""
+        with self._lock:
+            if self._engine is not None and self._pid == os.getpid():
+                self._engine.dispose()
+            self._engine = None
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One atomic step that may write. `Unavailable("database")` when the database does not take it; then nothing has changed."""

@@ -1,10 +1,11 @@
 """The front door: `SecondFactor` around a WSGI app, or beside it for an integration.
 
-    gate(environ, login)                                   -> WSGI app | None
-    require(environ, login, *, max_age=None, strength=None) -> WSGI app | None
+    gate(environ, login)                                    -> Response | None
+    require(environ, login, *, max_age=None, strength=None) -> Response | None
     remember(environ, grant) / forget(environ)             -> [("Set-Cookie", ...)]
 
-None means "go on"; anything else is the answer, itself a WSGI app. The app's own answers are never touched: no header added, nothing buffered.
+None means "go on"; anything else is the answer: a WebOb response, itself a WSGI app.
+The app's own answers are never touched: no header added, nothing buffered.
 
 A verified request touches this module and `tickets` only: no Request object, no store, no network. Each worker remembers for `recheck` seconds how a user
 stands; a refusal is never given from that memory.
@@ -20,7 +21,7 @@ from urllib.parse import quote
 from authy_wsgi.accounts import Standing
 from authy_wsgi.attempts import Grant
 from authy_wsgi.backend import Backend
-from authy_wsgi.contracts import NOT_NEEDED, PROVEN_KEY, Environ, Event, Login, Need, Proven, Strength
+from authy_wsgi.contracts import NOT_NEEDED, PROVEN_KEY, Environ, Login, Need, Proven, Strength
 from authy_wsgi.errors import Misconfigured, SecondFactorError, UnreadableIdentity
 from authy_wsgi.identity import login_reader, remote_user
 from authy_wsgi.ledgers.sql import SQLLedger
@@ -30,7 +31,7 @@ from authy_wsgi.pages.visit import Reception, good_until, meets
 from authy_wsgi.pages.wall import Wall, came_from, kind_of
 from authy_wsgi.policy import REQUIRED, Exemptions, full_path, required
 from authy_wsgi.settings import Settings
-from authy_wsgi.site import as_path, client_network, encoded_query, header
+from authy_wsgi.site import Response, as_path, client_network, encoded_query, header
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, set_cookie
 
 _BASE_KEY = "authy_wsgi.base"
@@ -118,7 +119,7 @@ class SecondFactor:
 
     # The gate
 
-    def gate(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> WSGIApp | None:
+    def gate(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Response | None:
         """None to go on, else the answer. `login` is who passed the first factor, or a callable of the environ that says so."""
         try:
             path: str = environ.get("PATH_INFO", "")
@@ -132,7 +133,7 @@ class SecondFactor:
     def _whose(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Login | None:
         return self._read_login(login(environ) if callable(login) else login)
 
-    def _judge(self, environ: Environ, who: Login | None) -> WSGIApp | None:
+    def _judge(self, environ: Environ, who: Login | None) -> Response | None:
         if who is None:
             environ[PROVEN_KEY] = _ANONYMOUS
             return None
@@ -158,7 +159,7 @@ class SecondFactor:
             need = REQUIRED
         return self._ask(environ, who, need, strict=False)
 
-    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> WSGIApp | None:
+    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> Response | None:
         """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
         if self._needs_one_process and environ.get("wsgi.multiprocess"):
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
@@ -178,7 +179,7 @@ class SecondFactor:
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         if not self.settings.enforce and not strict:
-            self._report(environ, who, now)
+            self._report(environ, who)
             environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
             return None
         return self._answer(environ, who, need, now)
@@ -198,7 +199,7 @@ class SecondFactor:
 
     def require(
         self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None, *, max_age: int | None = None, strength: Strength | None = None
-    ) -> WSGIApp | None:
+    ) -> Response | None:
         """A view's own demand (step-up): a proof at most `max_age` seconds old and at least this strong, judged on the store as it is now.
 
         No exemption, policy or `enforce=False` lessens it. An anonymous request is answered with "Sign in first".
@@ -289,7 +290,7 @@ class SecondFactor:
 
     # Answers
 
-    def _own_page(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> WSGIApp:
+    def _own_page(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Response:
         if self._needs_one_process and environ.get("wsgi.multiprocess"):
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
         return self._pages.serve(environ, lambda: self._whose(environ, login))
@@ -302,7 +303,7 @@ class SecondFactor:
         signed = self._reception.sign_target(who, target, need, now)
         return as_path(environ[_BASE_KEY], self._prefix, "/") + (f"?next={quote(signed)}" if signed else "")
 
-    def _answer(self, environ: Environ, who: Login, need: Need, now: int) -> WSGIApp:
+    def _answer(self, environ: Environ, who: Login, need: Need, now: int) -> Response:
         kind = kind_of(environ)
         if kind == "get":
             return self._wall.redirect(self._start_url(environ, who, self._target(environ), need, now))
@@ -316,12 +317,11 @@ class SecondFactor:
         base = str(environ.get(_BASE_KEY, environ.get("SCRIPT_NAME", "")))
         return {"static": as_path(base, self._prefix, "/static"), "home": as_path(base, "/"), "notices": self.backend.notices()}
 
-    def _report(self, environ: Environ, who: Login, now: int) -> None:
+    def _report(self, environ: Environ, who: Login) -> None:
         log.warning("enforce=False: a request to %s would have been asked for a second factor", as_path(full_path(environ)))
-        if self.settings.events:
-            self.backend.tell(Event(kind="not_enforced", at=now, user_id=who.user_id))
+        self.backend.events.emit("not_enforced", self.backend.context(network=client_network(environ)), who.user_id)
 
-    def _fault(self, environ: Environ, fault: Exception) -> WSGIApp:
+    def _fault(self, environ: Environ, fault: Exception) -> Response:
         """SECURITY: whatever raises (identity, policy, store, ledger, our own code), the app is not called."""
         if isinstance(fault, UnreadableIdentity):
             log.error("%s", fault)

@@ -1,12 +1,11 @@
-"""What the backend keeps in the ledger: sealed records by name, and the budgets of the `limits` setting."""
+"""What the backend keeps in the ledger: sealed records by name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from authy_wsgi.contracts import Budget, Ledger
+from authy_wsgi.contracts import Ledger
 from authy_wsgi.errors import Unavailable
 from authy_wsgi.tickets import LEEWAY, Tickets, digest, short
 
@@ -54,25 +53,6 @@ class Records:
         if plain is None:
             raise Unavailable("ledger", "a record that no key opens")
         return json.loads(plain)
-
-
-class Limits:
-    """The budgets of the `limits` setting, made out to subjects."""
-
-    def __init__(self, limits: Mapping[str, tuple[tuple[int, int], ...]], instance: str) -> None:
-        self._limits = limits
-        self._instance = instance
-
-    def of(self, rule: str, *subject: str) -> list[Budget]:
-        """One budget for each window of a rule. A subject that is "" is nobody's (a network that is not public): no budget."""
-        if not all(subject):
-            return []
-        key = short(digest(*subject), 32)
-        return [Budget(f"{self._instance}:{rule}", key, limit, window) for limit, window in self._limits[rule]]
-
-    def is_longest(self, budget: Budget, rule: str) -> bool:
-        """Whether this is the rule's longest window: the one whose end closes a way for good."""
-        return budget.rule == f"{self._instance}:{rule}" and budget.window == max(window for _, window in self._limits[rule])
 
 
 def until(ends: int, now: int) -> int:

@@ -164,7 +164,12 @@ def same_origin(environ: Environ, origins: frozenset[str] = frozenset()) -> bool
     if origins:
         return origin in origins
     # Without a public URL only the host can be compared: the scheme may be that of the inner hop.
-    return origin.partition("://")[2] == header(environ, "Host")
+    return plain_host(origin.partition("://")[2]) == plain_host(header(environ, "Host"))
+
+
+def plain_host(host: str) -> str:
+    """A host as browsers write it: without the port that goes without saying."""
+    return host.lower().removesuffix(":443").removesuffix(":80")
 
 
 def client_network(environ: Environ) -> str:

@@ -45,7 +45,7 @@ def close(world: World) -> None:
     database = getattr(world.settings["users"], "database", None)
     if database is not None and database._engine is not None:
         database._engine.dispose()
-    ledger = getattr(world.backend._ledger, "database", None)
+    ledger = getattr(world.backend.ledger, "database", None)
     if ledger is not None and ledger._engine is not None:
         ledger._engine.dispose()
 
@@ -1375,7 +1375,7 @@ def test_events_come_in_order_and_hold_nothing_secret(world: World) -> None:
         ("enrolled", "bob", "sms"),
         ("approved", "bob", "sms"),
         ("sent", "bob", "sms"),
-        ("wrong", "bob", ""),
+        ("wrong", "bob", "sms"),
         ("approved", "bob", "sms"),
         ("sent", "alice", "push"),
         ("approved", "alice", "push"),

@@ -25,6 +25,8 @@ FLOORS = {
     "authy_wsgi.stores": 2,
     "authy_wsgi.clients": 2,
     "authy_wsgi.accounts": 3,
+    "authy_wsgi.limits": 3,
+    "authy_wsgi.events": 3,
     "authy_wsgi.attempts": 3,
     "authy_wsgi.enrolment": 4,
     "authy_wsgi.backend": 5,

@@ -126,6 +126,8 @@ def test_routes_say_404_and_405_and_merge_nothing() -> None:
         ({"HTTP_SEC_FETCH_SITE": "cross-site"}, False),
         ({"HTTP_SEC_FETCH_SITE": "same-site"}, False),
         ({"HTTP_ORIGIN": "https://site.example", "HTTP_HOST": "site.example"}, True),
+        ({"HTTP_ORIGIN": "https://site.example", "HTTP_HOST": "site.example:443"}, True),
+        ({"HTTP_ORIGIN": "https://site.example:8443", "HTTP_HOST": "site.example"}, False),
         ({"HTTP_ORIGIN": "https://evil.example", "HTTP_HOST": "site.example"}, False),
         ({"HTTP_ORIGIN": "null", "HTTP_HOST": "site.example"}, False),
         ({"HTTP_ORIGIN": "https://site.example", "HTTP_HOST": "site.example", "HTTP_SEC_FETCH_SITE": "cross-site"}, False),

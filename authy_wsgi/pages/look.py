@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from colorsys import hls_to_rgb, rgb_to_hls
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, TemplateError
 
 from authy_wsgi.errors import Misconfigured
 from authy_wsgi.pages.texts import in_words, read_texts
-from authy_wsgi.settings import Settings
+from authy_wsgi.settings import Settings, contrast
 from authy_wsgi.site import RequestError, Response
 
 _HERE = Path(__file__).parent
-_STATIC = {"style.css": "text/css", "script.js": "text/javascript"}
+_STATIC = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_DARK_CARD = "#1a1c22"  # as in style.css
+_READABLE = 7.0  # WCAG 2.2, 1.4.6
 
 # form-action is left out on purpose: Chromium applies it to the app's own redirect after our form, to a single sign-on host for example.
 CSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -99,9 +102,12 @@ class Look:
 
 
 def _theme(accent: str) -> str:
-    """The site's accent as custom properties; the dark scheme takes it mixed with white, which keeps dark text on it readable."""
+    """The site's accent as custom properties. The dark scheme takes it as light as text on a dark card has to be, of the same hue and saturation."""
     if not accent:
         return "/* The site has no accent of its own. */\n"
-    red, green, blue = (int(accent[at : at + 2], 16) for at in (1, 3, 5))
-    lighter = "#" + "".join(f"{round(part + (255 - part) * 0.6):02x}" for part in (red, green, blue))
+    hue, lightness, saturation = rgb_to_hls(*(int(accent[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+    lighter = accent
+    while contrast(lighter, _DARK_CARD) < _READABLE and lightness < 1:
+        lightness += 0.01
+        lighter = "#" + "".join(f"{round(min(1, part) * 255):02x}" for part in hls_to_rgb(hue, min(1, lightness), saturation))
     return f":root {{ --accent: {accent}; }}\n@media (prefers-color-scheme: dark) {{ :root {{ --accent: {lighter}; }} }}\n"

@@ -290,6 +290,7 @@ class Pages:
             asked=asked,
             ignored=bool(challenge.shown.get("ignored")),
             enrolling=waiting.candidate is not None,
+            other_number=attempt.allowed != "known",
             hint=waiting.candidate.label if waiting.candidate else challenge.way.hint,
             resend_in=max(0, waiting.began + cooldown - now),
             minutes=max(1, round((challenge.ends - now) / 60)),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from authy_wsgi.attempts import ATTEMPT_SECONDS
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Context, Environ, Login, Need, Strength
 from authy_wsgi.settings import Settings
-from authy_wsgi.site import RequestError, as_path, browser_family, client_network, header, read_form, read_query, same_origin
+from authy_wsgi.site import RequestError, as_path, browser_family, client_network, header, plain_host, read_form, read_query, same_origin
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, new_id
 
 TARGET_SECONDS = 86400
@@ -177,7 +177,7 @@ def cookie_cause(environ: Environ, *, https: bool) -> str:
     if https and scheme == "http":
         return "http"
     origin = header(environ, "Origin").partition("://")[2]
-    return "host" if origin and origin != header(environ, "Host") else "cookies"
+    return "host" if origin and plain_host(origin) != plain_host(header(environ, "Host")) else "cookies"
 
 
 def page_values(visit: Visit, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from authy_wsgi.contracts import Environ, Need
 from authy_wsgi.pages.look import Look, add_headers, respond, respond_json
-from authy_wsgi.site import FORM_TYPE, Response, encoded_path, encoded_query, header
+from authy_wsgi.site import FORM_TYPE, Response, encoded_path, encoded_query, header, plain_host
 
 Kind = Literal["get", "post", "program"]
 
@@ -85,6 +85,6 @@ def came_from(environ: Environ) -> str:
         parts = urlsplit(header(environ, "Referer")[:2000])
     except ValueError:
         return ""
-    if not parts.path.startswith("/") or parts.path.startswith(("//", "/\\")) or parts.netloc != header(environ, "Host"):
+    if not parts.path.startswith("/") or parts.path.startswith(("//", "/\\")) or plain_host(parts.netloc) != plain_host(header(environ, "Host")):
         return ""
     return encoded_path(parts.path) + encoded_query(parts.query)

@@ -1,0 +1,8 @@
+"""A small Pyramid site: log in with a name and a password, look around, pay; the second factor is a tween (`second_factor.py`).
+
+`main` is what the ini file names; `make_app` is the same for programs.
+"""
+
+from examples.pyramid_site.site import SITE_NAME, main, make_app
+
+__all__ = ["SITE_NAME", "main", "make_app"]

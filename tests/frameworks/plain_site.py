@@ -1,0 +1,61 @@
+"""No framework: a WSGI app with a signed cookie, and the middleware around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from webob import Request
+
+from authy_wsgi import Login, SecondFactor
+
+from .site import KEY, new_login_id, shown
+
+_session = URLSafeSerializer(KEY)
+
+
+def identity(environ: dict[str, Any]) -> Login | None:
+    try:
+        return Login(*_session.loads(Request(environ).cookies.get("plain", "")))
+    except BadSignature:
+        return None
+
+
+class Site:
+    """The app; `gate` is set once it stands around it, for the page that asks again."""
+
+    gate: SecondFactor
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        status, headers = 200, [("Content-Type", "text/plain; charset=utf-8")]
+        page = {"GET": {"/": "front"}, "POST": {"/members": "saved"}}.get(method, {}).get(path, "")
+        if path == "/pay":
+            answer = self.gate.require(environ, identity, max_age=60)
+            if answer is not None:
+                return answer(environ, start_response)
+            page = "paid"
+        elif path == "/login":
+            user = Request(environ).POST["user"]
+            headers.append(("Set-Cookie", f"plain={_session.dumps([user, new_login_id()])}; Path=/; HttpOnly"))
+            page = "signed in"
+        elif path == "/logout":
+            headers.append(("Set-Cookie", "plain=; Path=/; Max-Age=0"))
+            page = "signed out"
+        elif method == "GET" and (path == "/members" or path.startswith("/members/")):
+            page = "members"
+        elif not page:
+            status, page = 404, "not found"
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [shown(page, environ).encode()]
+
+
+def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
+    app = Site()
+    app.gate = SecondFactor(app, **{**settings, "identity": identity})
+    return app.gate, app.gate
+
+
+GLUE = ()
