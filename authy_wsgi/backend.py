@@ -272,7 +272,7 @@ class Backend:
             waiting = self._attempts.waiting(attempt, now)
             if inflight.value["attempt"] == attempt.id and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
                 return waiting.challenge
-            raise Refused("Another sign-in is waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
+            raise Refused("Another sign-in may be waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
         try:
             self._limits.spend(self._limits.pushing(who), now)
             challenge = self._send(attempt, user, way, context)

@@ -84,7 +84,7 @@ class Limits:
 
 _TOO_OFTEN: Mapping[str, str] = {
     "": "That was too often for now.",
-    "send.cooldown": "A code is on its way. Wait a moment before you ask for another one.",
+    "send.cooldown": "A code was asked for just now. Wait a moment before you ask for another one.",
     "send.user": "We have sent you many codes already. Use another way, or come back later.",
     "send.number": "We have sent many codes to this number already. Use another way, or come back later.",
     "send.voice": "We have called this number often enough for now. Use another way, or come back later.",

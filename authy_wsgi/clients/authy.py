@@ -22,7 +22,7 @@ CODE_SECONDS = 600
 APP_SECONDS = 180
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")
 # The kinds of device that show a code rather than receive one.
-_APPS = re.compile(r"android|ios|iphone|ipad|authy|windows|mac|linux|chrome|watch|desktop", re.IGNORECASE)
+_APPS = re.compile(r"(android|ios|iphone|ipad|authy|windows|mac|linux|chrome|watch|desktop)", re.IGNORECASE)
 
 log = logging.getLogger("authy_wsgi.authy")
 
@@ -227,7 +227,7 @@ def _evidence(device: str, asked: str) -> str:
     """The channel that a valid code came by: what the provider says of the device, else the weakest that could have given it."""
     if asked == "email":
         return "email"
-    if device.lower() != "sms" and _APPS.search(device):
+    if device.lower() != "sms" and _APPS.match(device):
         return "app"
     return asked if asked in ("sms", "call") else "sms"
 

@@ -28,17 +28,22 @@ class AuthyError(Refused):
     success = False
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
-        code = str(body.get("error_code") or "")
-        message = str(body.get("message") or "")[:200]
+        code, message = _words(body.get("error_code"), 12), _words(body.get("message"))
         super().__init__("The phone service did not take this.", code=code, text=message, status=status)
         self.error_code = code
         self.message = message
-        self.token = str(body["token"])[:40] if "token" in body else ""
+        self.token = _words(body.get("token"), 40)
         errors = body.get("errors")
-        self.errors = {str(name): str(text)[:200] for name, text in errors.items()} if isinstance(errors, dict) else {}
+        self.errors = {_words(name, 40): _words(text) for name, text in list(errors.items())[:20]} if isinstance(errors, dict) else {}
 
     def __str__(self) -> str:
         return f"{self.error_code or self.status} {self.message}"
+
+
+def _words(said: Any, length: int = 200) -> str:
+    """The provider's own words, fit for a log: printable, cut, and without anything that could be a code."""
+    text = "".join(character if character.isprintable() else " " for character in str(said)) if isinstance(said, str | int) else ""
+    return re.sub(r"[0-9]{6,}", "…", text)[:length]
 
 
 class Sent(NamedTuple):
@@ -107,9 +112,10 @@ class AuthyAPI:
         # A verify's success in the place of a send's, or the other way round, is no success of this call.
         if "token" in body or not isinstance(body.get("cellphone"), str):
             raise Unavailable("provider", f"an unexpected answer to {by}")
-        if body.get("ignored") not in (None, False, True):
+        ignored = body.get("ignored", False)
+        if type(ignored) is not bool:
             raise Unavailable("provider", f"an unexpected answer to {by}")
-        return Sent(body.get("ignored") is True, str(body.get("device") or "")[:40])
+        return Sent(ignored, _words(body.get("device"), 40))
 
     def request_email(self, authy_id: int, *, action: str = "") -> Sent:
         """Send a code by e-mail, to the address that the user was registered with."""
@@ -138,7 +144,8 @@ class AuthyAPI:
         if not genuine:
             raise Unavailable("provider", "an unexpected answer to verify")
         device = body.get("device")
-        return str(device.get("os_type") or "")[:40] if isinstance(device, dict) else ""
+        kind = device.get("os_type") if isinstance(device, dict) else ""
+        return kind[:40] if isinstance(kind, str) else ""
 
     def request_approval(
         self,
@@ -161,7 +168,8 @@ class AuthyAPI:
         body = _success(self.wire.call("POST", ("onetouch", "json", "users", str(authy_id), "approval_requests"), form=form))
         request = body.get("approval_request")
         uuid = request.get("uuid") if isinstance(request, dict) else None
-        if not isinstance(uuid, str) or not _UUID.fullmatch(uuid):
+        # The status of an approval is another call's success.
+        if not isinstance(uuid, str) or not _UUID.fullmatch(uuid) or not isinstance(request, dict) or "status" in request:
             raise Unavailable("provider", "an unexpected answer to approval_requests")
         return uuid
 

@@ -173,10 +173,19 @@ def is_loopback(url: str) -> bool:
 _BASE = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII)
 
 
+def _is_host(text: str) -> bool:
+    if not text.startswith("["):
+        return True
+    try:
+        return ipaddress.ip_address(text[1:-1]).version == 6
+    except ValueError:
+        return False
+
+
 def check_base(url: str, setting: str = "base_url") -> str:
     """The base URL without a slash at its end. `Misconfigured` unless https, or http on loopback."""
     found = _BASE.fullmatch(url) if isinstance(url, str) else None
-    if found is None or not 0 < int((found[3] or ":443")[1:]) < 65536:
+    if found is None or not _is_host(found[2]) or not 0 < int((found[3] or ":443")[1:]) < 65536:
         raise Misconfigured(f"{setting} must be like https://api.authy.com: scheme, host, perhaps a port and a path.")
     if found[1] == "http" and not is_loopback(url):
         raise Misconfigured(f"{setting} must be https: an API key and codes would travel in clear. Plain http is for this machine (127.0.0.1) only.")

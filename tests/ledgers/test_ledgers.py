@@ -1,0 +1,213 @@
+"""The bundled ledgers under the contract, across processes, and one against the other."""
+
+from __future__ import annotations
+
+import sqlite3
+from ast import literal_eval
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from sqlalchemy import func, select
+
+from authy_wsgi import MemoryLedger, SQLLedger, SQLStore, Unavailable
+from authy_wsgi.contracts import Allowance, Budget
+from authy_wsgi.database import TRIES, VALUES
+from tests.ledgers.contract import NOW, LedgerContract, budget
+from tests.ledgers.processes import race
+
+pytest_plugins = ("tests.postgres",)
+
+PROCESSES = 3
+
+
+def rows(ledger: SQLLedger) -> int:
+    with ledger.database.transaction() as connection:
+        return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (VALUES, TRIES))
+
+
+def close(ledger: SQLLedger) -> None:
+    if ledger.database._engine is not None:
+        ledger.database._engine.dispose()
+
+
+class TestMemoryLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self) -> MemoryLedger:
+        return MemoryLedger()
+
+    @pytest.fixture
+    def size(self) -> Callable[[Any], int]:
+        return lambda ledger: len(ledger._values) + sum(1 + len(tries) for tries in ledger._tries.values()) + len(ledger._receipts)
+
+    def test_it_says_that_it_is_for_one_process(self, ledger: MemoryLedger) -> None:
+        assert ledger.single_process
+
+
+class SQLContract(LedgerContract):
+    """What a ledger in a database has to do beyond that."""
+
+    @pytest.fixture
+    def url(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def ledger(self, url: str) -> Iterator[SQLLedger]:
+        ledger = SQLLedger(url)
+        yield ledger
+        close(ledger)
+
+    @pytest.fixture
+    def size(self) -> Callable[[Any], int]:
+        return rows
+
+    def test_it_is_for_many_processes(self, ledger: SQLLedger) -> None:
+        assert not ledger.single_process
+
+    def test_what_one_ledger_wrote_another_one_on_the_database_reads(self, ledger: SQLLedger, url: str) -> None:
+        ledger.put("key", b"value", 60, now=NOW)
+        receipt = ledger.spend([budget()], now=NOW).receipt
+        other = SQLLedger(url)
+        assert other.get("key", now=NOW) == b"value"
+        assert other.spend([budget()], now=NOW).left == (1,)
+        other.give_back(receipt)
+        assert ledger.spend([budget()], now=NOW).left == (1,)
+        close(other)
+
+    def test_it_shares_the_database_of_a_store(self, url: str) -> None:
+        store = SQLStore(url)
+        ledger = SQLLedger(store.database)
+        ledger.put("key", b"value", 60, now=NOW)
+        assert store.get("key") is None
+        assert ledger.get("key", now=NOW) == b"value"
+        close(ledger)
+
+    def test_of_many_tries_in_several_processes_exactly_the_limit_are_allowed(self, ledger: SQLLedger, url: str) -> None:
+        rule = [budget(limit=5), budget(limit=50, window=86400)]
+        ledger.put("pop", b"value", 600, now=NOW)
+        imports = f"from authy_wsgi import SQLLedger; from authy_wsgi.contracts import Budget; NOW = {NOW}"
+        ends = [literal_eval(line) for line in race(imports, IN_A_PROCESS, *([url, str(number)] for number in range(PROCESSES)))]
+        assert sum(allowed for allowed, _claimed, _popped in ends) == 5
+        assert not ledger.spend(rule, now=NOW)
+        assert {claimed for _allowed, claimed, _popped in ends} == {ledger.get("claim", now=NOW)}
+        assert sorted([popped for _allowed, _claimed, popped in ends], key=bool) == [None] * (PROCESSES - 1) + [b"value"]
+
+    def test_the_text_of_a_drivers_error_is_not_repeated(self, ledger: SQLLedger) -> None:
+        with ledger.database.transaction() as connection:
+            VALUES.drop(connection)
+        with pytest.raises(Unavailable) as caught:
+            ledger.claim("secret-key", b"secret-value", 60, now=NOW)
+        assert caught.value.what == "ledger"
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+
+IN_A_PROCESS = """
+ledger = SQLLedger(sys.argv[1])
+rule = [Budget("code.user", "alice", 5, 60), Budget("code.user", "alice", 50, 86400)]
+allowed = [bool(ledger.spend(rule, now=NOW)) for _ in range(30)].count(True)
+claimed = ledger.claim("claim", sys.argv[2].encode(), 600, now=NOW)
+popped = ledger.pop("pop", now=NOW)
+print([allowed, claimed, popped])
+ledger.database._engine.dispose()
+"""
+
+
+class TestSQLLedgerOnSQLite(SQLContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/ledger.db"
+
+    @pytest.mark.slow
+    def test_a_database_that_stays_busy_is_unavailable_and_nothing_is_spent(self, ledger: SQLLedger, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Unavailable) as caught:
+                ledger.spend([budget()], now=NOW)
+            other.rollback()
+        assert caught.value.what == "ledger"
+        assert ledger.spend([budget()], now=NOW).left == (2,)
+
+    def test_a_database_in_memory_is_for_one_process(self) -> None:
+        ledger = SQLLedger("sqlite://")
+        assert ledger.single_process
+        close(ledger)
+
+
+class TestSQLLedgerOnPostgreSQL(SQLContract):
+    @pytest.fixture
+    def url(self, postgres_url: str) -> str:
+        return postgres_url
+
+
+# One against the other
+
+BUDGETS = [budget("a", "x", 2, 10), budget("a", "x", 3, 100), budget("a", "y", 1, 10), budget("b", "x", 2, 30)]
+KEYS = st.sampled_from(["one", "two", "three"])
+TTLS = st.integers(1, 40)
+
+
+class SameAnswers(RuleBasedStateMachine):
+    """Whatever is asked, memory and SQL answer alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory, self.sql = MemoryLedger(), SQLLedger("sqlite://")
+        self.now = NOW
+        self.receipts: list[tuple[str, str]] = []
+
+    def both(self, name: str, *arguments: Any, **options: Any) -> None:
+        assert getattr(self.memory, name)(*arguments, **options) == getattr(self.sql, name)(*arguments, **options)
+
+    @rule(budgets=st.lists(st.sampled_from(BUDGETS), unique=True))
+    def spend(self, budgets: list[Budget]) -> None:
+        ours, theirs = self.memory.spend(budgets, now=self.now), self.sql.spend(budgets, now=self.now)
+        assert told(ours) == told(theirs)
+        if ours:
+            self.receipts.append((ours.receipt, theirs.receipt))
+
+    @precondition(lambda self: self.receipts)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        ours, theirs = data.draw(st.sampled_from(self.receipts))
+        self.memory.give_back(ours)
+        self.sql.give_back(theirs)
+
+    @rule(key=KEYS, value=st.binary(max_size=3), ttl=TTLS)
+    def claim(self, key: str, value: bytes, ttl: int) -> None:
+        self.both("claim", key, value, ttl, now=self.now)
+
+    @rule(key=KEYS, value=st.binary(max_size=3), ttl=TTLS)
+    def put(self, key: str, value: bytes, ttl: int) -> None:
+        self.both("put", key, value, ttl, now=self.now)
+
+    @rule(key=KEYS)
+    def get(self, key: str) -> None:
+        self.both("get", key, now=self.now)
+
+    @rule(key=KEYS)
+    def pop(self, key: str) -> None:
+        self.both("pop", key, now=self.now)
+
+    @rule(seconds=st.integers(1, 60))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    def teardown(self) -> None:
+        for each in BUDGETS:
+            assert told(self.memory.spend([each], now=self.now)) == told(self.sql.spend([each], now=self.now))
+        close(self.sql)
+
+
+def told(allowance: Allowance) -> tuple[Any, ...]:
+    return allowance.ok, allowance.left, allowance.refused, allowance.again_at
+
+
+TestMemoryAndSQLAnswerAlike = SameAnswers.TestCase
+TestMemoryAndSQLAnswerAlike.settings = settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))

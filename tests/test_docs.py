@@ -1,0 +1,99 @@
+"""What the documents say is true: their code runs, what they link to is there, what they name exists."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authy_wsgi import Login, SecondFactor
+from authy_wsgi.attempts import Grant
+from tests.support import API_KEY, PHONE, CountingApp, World, words
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_wrap_of_the_readme_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECOND_FACTOR_SECRET", "x" * 40)
+    monkeypatch.setenv("AUTHY_API_KEY", API_KEY)
+    app = CountingApp()
+    names: dict[str, Any] = {"application": app}
+    exec(blocks("README.md", "python")[0], names)  # the block itself
+    gate = names["application"]
+    assert isinstance(gate, SecondFactor)
+    assert gate.app is app
+    assert (tmp_path / "second-factor.db").exists()
+    gate.settings.users.database.close()  # type: ignore[attr-defined]
+    gate.backend.ledger.database.close()  # type: ignore[attr-defined]
+
+
+def test_the_step_up_of_the_readme_runs_as_written() -> None:
+    world = World()
+    browser = world.browser("alice")
+    browser.enrolled()
+    names: dict[str, Any] = {"second_factor": world.gate, "login": browser.http.extra_environ["site.login"], "payment_page": world.app}
+    exec(blocks("README.md", "python")[1], names)
+    answers: list[str] = []
+    pay = names["pay"]
+    environ = world.app.calls[-1]
+    assert b"alice" in b"".join(pay(environ, lambda status, _headers: answers.append(status)))
+    world.clock.advance(61)
+    b"".join(pay(environ, lambda status, _headers: answers.append(status)))
+    assert answers == ["200 OK", "303 See Other"]
+
+
+def test_the_session_of_the_readme_says_what_it_prints() -> None:
+    text = "\n".join(blocks("README.md", "pycon"))
+    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", None, 0)
+    results = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL).run(test)
+    assert results.attempted > 8
+    assert results.failed == 0
+
+
+def test_the_backend_page_runs_as_written() -> None:
+    world = World()
+    settings = {**world.settings, "cookie_name": "other"}
+    code = blocks("docs/backend.md", "python")[0]
+    before, after = code.split("answer = ", 1)
+    names: dict[str, Any] = {"settings": settings, "environ": {}}
+    exec(before, names)
+    names["code_from_the_form"] = world.phone(PHONE).code
+    exec("answer = " + after, names)
+    assert isinstance(names["answer"].grant, Grant)
+    assert names["headers"][0][0] == "Set-Cookie"
+    assert names["login"] == Login("alice", "the id of her login session")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_commands_of_the_readme_exist() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"^    make ([a-z-]+)", readme, re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_architecture_page_knows_every_room() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {path.stem if path.is_file() else path.name for path in (ROOT / "authy_wsgi").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    for room in rooms - {"__init__", "__main__"}:
+        assert f"`{room}`" in text or f"`{room}/`" in text, f"docs/architecture.md does not mention {room}"
+
+
+def test_no_page_of_ours_asks_for_a_foreign_url() -> None:
+    for path in [*(ROOT / "authy_wsgi").rglob("*.html"), *(ROOT / "authy_wsgi").rglob("*.css"), *(ROOT / "authy_wsgi").rglob("*.js")]:
+        assert not re.search(r"""(src|href|url|action)\s*[=(]\s*["']?(https?:)?//""", path.read_text()), path
+    assert "http" not in words(World().browser("alice").visit())
