@@ -36,6 +36,7 @@ from authy_wsgi.errors import Misconfigured, Unavailable
 
 SCHEMA_VERSION = 1
 _BUSY_SECONDS = 5
+_READING = "second_factor_reading"
 _METADATA = MetaData()
 
 USERS = Table(
@@ -84,8 +85,11 @@ class Database:
             raise Misconfigured('The database URL is not one that SQLAlchemy knows; write for example "sqlite:///second-factor.db".') from None
         self.shown = self._url.render_as_string(hide_password=True)
         self.sqlite = self._url.get_backend_name() == "sqlite"
-        self.single_process = self.sqlite and self._url.database in (None, "", ":memory:")
+        if self.sqlite and (self._url.database or ":memory:") == ":memory:":
+            # Each connection would get an empty database of its own.
+            raise Misconfigured("A SQLite database in memory is another one for each thread: give a file, or use MemoryStore and MemoryLedger.")
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0
 
@@ -97,7 +101,8 @@ class Database:
             if self._engine is None or self._pid != os.getpid():
                 if self._engine is not None:
                     self._engine.dispose(close=False)
-                self._engine, self._pid = self._new_engine(), os.getpid()
+                # The lock too: one that was held while the process forked stays held in the child.
+                self._engine, self._pid, self._writing = self._new_engine(), os.getpid(), threading.Lock()
             return self._engine
 
     def _new_engine(self) -> Engine:
@@ -118,12 +123,36 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One atomic step that may write. `Unavailable("database")` when the database does not take it; then nothing has changed."""
+        with self._opened() as engine, self._turn(), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One look at what is stored. On SQLite it waits for no writer."""
+        with self._opened() as engine, engine.connect().execution_options(**{_READING: True}) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _opened(self) -> Iterator[Engine]:
         try:
-            with self._open().begin() as connection:
-                yield connection
+            yield self._open()
         except SQLAlchemyError as error:
             # SECURITY: the text of a driver's error may quote values; its class is enough for the log.
             raise Unavailable("database", type(error).__name__) from None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The threads of one process queue here; only processes meet at SQLite's own lock, which polls and lets some of many starve."""
+        if not self.sqlite:
+            yield
+            return
+        writing = self._writing
+        if not writing.acquire(timeout=_BUSY_SECONDS):
+            raise Unavailable("database", "other threads hold it")
+        try:
+            yield
+        finally:
+            writing.release()
 
     def lock(self, connection: Connection, *numbers: int) -> None:
         """Wait until no other transaction holds one of these numbers. On SQLite every transaction that may write waits for all others anyway."""
@@ -133,7 +162,7 @@ class Database:
 
     def version(self) -> int | None:
         """The schema's version, None for a database without our tables."""
-        with self.transaction() as connection:
+        with self.reading() as connection:
             return self._version(connection)
 
     @staticmethod
@@ -152,8 +181,9 @@ class Database:
             found = self._version(connection)
             if found is None:
                 self._migrate(connection, None)
-            elif found != SCHEMA_VERSION:
-                raise Misconfigured(_other_version(self.shown, found))
+        if found not in (None, SCHEMA_VERSION):
+            self.close()
+            raise Misconfigured(_other_version(self.shown, int(found)))
 
     def migrate(self) -> int | None:
         """Bring the tables to this version's schema; the version that was there before. Nothing happens where they are up to date."""
@@ -190,4 +220,4 @@ def _sqlite_connected(connection: Any, _record: Any) -> None:
 
 def _sqlite_begin(connection: Connection) -> None:
     # In WAL a read that turns into a write fails at once whatever the busy timeout is; a transaction that may write says so at its start.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READING) else "BEGIN IMMEDIATE")

@@ -52,11 +52,11 @@ def unhurried(store: SQLStore) -> SQLStore:
 
 def close(world: World) -> None:
     database = getattr(world.settings["users"], "database", None)
-    if database is not None and database._engine is not None:
-        database._engine.dispose()
+    if database is not None:
+        database.close()
     ledger = getattr(world.backend.ledger, "database", None)
-    if ledger is not None and ledger._engine is not None:
-        ledger._engine.dispose()
+    if ledger is not None:
+        ledger.close()
 
 
 @pytest.fixture

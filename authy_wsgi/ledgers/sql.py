@@ -21,13 +21,12 @@ class SQLLedger:
 
     def __init__(self, database: str | Database) -> None:
         self.database = database if isinstance(database, Database) else Database(database)
-        self.single_process = self.database.single_process
         self.database.prepare()
 
     @contextmanager
-    def _step(self, *keys: str) -> Iterator[Connection]:
+    def _step(self, *keys: str, write: bool = True) -> Iterator[Connection]:
         try:
-            with self.database.transaction() as connection:
+            with self.database.transaction() if write else self.database.reading() as connection:
                 self.database.lock(connection, *(int.from_bytes(digest(key)[:8], "big", signed=True) for key in keys))
                 yield connection
         except Unavailable as error:
@@ -69,7 +68,7 @@ class SQLLedger:
             self._store(connection, key, value, now + ttl)
 
     def get(self, key: str, *, now: int) -> bytes | None:
-        with self._step() as connection:
+        with self._step(write=False) as connection:
             return self._live(connection, key, now)
 
     def pop(self, key: str, *, now: int) -> bytes | None:

@@ -36,7 +36,7 @@ TEXTS: Mapping[str, str] = {
     # Push
     "push.expired": "The request ran out before you answered it. Nobody got in. Try again, or choose another way.",
     "push.waiting": "Waiting for your answer…",
-    "push.approved": "Approved. Taking you on…",
+    "push.approved": "Approved. Press Continue to go on.",
     # Ends
     "ended": "This sign-in has ended. Begin again.",
     "changed": "Your account has changed meanwhile, so this sign-in has ended. Begin again.",

@@ -7,6 +7,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sqlalchemy import func, select
 
-from authy_wsgi import MemoryLedger, SQLLedger, SQLStore, Unavailable
+from authy_wsgi import MemoryLedger, Misconfigured, SQLLedger, SQLStore, Unavailable
 from authy_wsgi.contracts import Allowance, Budget
 from authy_wsgi.database import TRIES, VALUES
 from tests.ledgers.contract import NOW, LedgerContract, budget
@@ -65,9 +66,6 @@ class SQLContract(LedgerContract):
     @pytest.fixture
     def size(self) -> Callable[[Any], int]:
         return rows
-
-    def test_it_is_for_many_processes(self, ledger: SQLLedger) -> None:
-        assert not ledger.single_process
 
     def test_what_one_ledger_wrote_another_one_on_the_database_reads(self, ledger: SQLLedger, url: str) -> None:
         ledger.put("key", b"value", 60, now=NOW)
@@ -134,10 +132,10 @@ class TestSQLLedgerOnSQLite(SQLContract):
         assert caught.value.what == "ledger"
         assert ledger.spend([budget()], now=NOW).left == (2,)
 
-    def test_a_database_in_memory_is_for_one_process(self) -> None:
-        ledger = SQLLedger("sqlite://")
-        assert ledger.single_process
-        close(ledger)
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+    def test_a_database_in_memory_is_refused(self, url: str) -> None:
+        with pytest.raises(Misconfigured, match="MemoryLedger"):
+            SQLLedger(url)
 
 
 class TestSQLLedgerOnPostgreSQL(SQLContract):
@@ -158,7 +156,8 @@ class SameAnswers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory, self.sql = MemoryLedger(), SQLLedger("sqlite://")
+        self.folder = TemporaryDirectory()
+        self.memory, self.sql = MemoryLedger(), SQLLedger(f"sqlite:///{self.folder.name}/ledger.db")
         self.now = NOW
         self.receipts: list[tuple[str, str]] = []
 
@@ -203,6 +202,7 @@ class SameAnswers(RuleBasedStateMachine):
         for each in BUDGETS:
             assert told(self.memory.spend([each], now=self.now)) == told(self.sql.spend([each], now=self.now))
         close(self.sql)
+        self.folder.cleanup()
 
 
 def told(allowance: Allowance) -> tuple[Any, ...]:

@@ -68,9 +68,6 @@ class SQLContract(UserStoreContract):
         with opened(url, case_sensitive_ids=True) as store:
             yield store
 
-    def test_it_is_for_many_processes(self, store: SQLStore) -> None:
-        assert not store.single_process
-
     def test_it_is_there_after_a_restart(self, store: SQLStore, url: str) -> None:
         saved = store.save(User(id="alice", factors=(factor(secret=bytes(range(256))),)))
         again = SQLStore(url)
@@ -212,11 +209,9 @@ class TestSQLStoreOnSQLite(SQLContract):
         with store.database.transaction() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
-    def test_a_database_in_memory_is_for_one_process(self) -> None:
-        store = SQLStore("sqlite://")
-        assert store.single_process
-        assert store.save(User(id="alice")) == store.get("alice")
-        close(store)
+    def test_a_database_in_memory_is_refused(self) -> None:
+        with pytest.raises(Misconfigured, match="MemoryStore"):
+            SQLStore("sqlite://")
 
     @pytest.mark.parametrize("url", ["", "nonsense", "nosuchdatabase://x/y", "sqlite+nosuchdriver:///x"])
     def test_a_url_that_cannot_be_is_a_fault_that_says_what_to_write(self, url: str) -> None:
