@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
+from authy_wsgi.attempts import Grant
 from authy_wsgi.contracts import Factor, Login, User, WritableUserStore
 from authy_wsgi.documents import fold, new_generation
 from authy_wsgi.errors import AttemptEnded, Conflict, Misconfigured, SecondFactorError, Unavailable
@@ -56,10 +57,25 @@ class Accounts:
 
     def epoch(self, user: User) -> str:
         """What revokes: changes with the generation and with the app's password stamp."""
-        stamp = self._settings.password_stamp(user.id) if self._settings.password_stamp else ""
+        return self.epoch_of(user.generation, user.id)
+
+    def epoch_of(self, generation: str, user_id: str) -> str:
+        """The epoch of a record of this generation, under the password stamp of now."""
+        stamp = self._settings.password_stamp(user_id) if self._settings.password_stamp else ""
         if not isinstance(stamp, str):
             raise Misconfigured("password_stamp must answer a str.")
-        return short(digest(user.generation, stamp), 8)
+        return short(digest(generation, stamp), 8)
+
+    def subject(self, user_id: str) -> str:
+        """The form of an id that ledger entries go by: folded as the store folds it. Two spellings of one person share a budget, two people do not."""
+        return fold(user_id, case_sensitive=getattr(self._settings.users, "case_sensitive_ids", False))
+
+    def carries(self, grant: Grant, now: int) -> bool:
+        """Whether the user's record, read now, still carries what an attempt has earned."""
+        user = self.user(grant.login.user_id)
+        if user.disabled or grant.pass_id in user.ended or self.epoch(user) != grant.epoch:
+            return False
+        return not self.ended_elsewhere(user.id, grant.pass_id, now)
 
     def standing(self, user_id: str, now: int, patience: int) -> Standing:
         """How the user stands, from memory where that is younger than `patience` seconds; 0 reads the store."""
@@ -81,7 +97,7 @@ class Accounts:
 
     def ended_elsewhere(self, user_id: str, pass_id: str, now: int) -> bool:
         """Whether a get-only store's ledger holds this pass as ended."""
-        return not self.writable and self._records.get("ended", fold(user_id), pass_id, now=now) is not None
+        return not self.writable and self._records.has("ended", self.subject(user_id), pass_id, now=now)
 
     def change(self, user_id: str, how: Callable[[User], User | None]) -> User:
         """Save what `how` makes of the record as it is stored, judged again for each new version; None from it leaves the record alone."""
@@ -100,10 +116,10 @@ class Accounts:
                 self.standings.pop(user_id, None)
         raise Unavailable("store", "the record keeps changing")
 
-    def add_factor(self, user_id: str, factor: Factor, generation: str, allowed: Callable[[User], bool], invitation: str = "") -> User:
+    def add_factor(self, user_id: str, factor: Factor, generation: str, allowed: Callable[[User], bool]) -> User:
         """Save a proved factor, iff the very condition that allowed its enrolment still holds on the version replaced; else `AttemptEnded`.
 
-        An invitation is burnt by the same save.
+        Invitations are burnt by the same save.
         """
 
         def add(user: User) -> User | None:
@@ -111,8 +127,8 @@ class Accounts:
                 return None  # our own save, before a crash
             if not allowed(user):
                 raise AttemptEnded
-            left = tuple(each for each in user.invitations if each != invitation)
-            return replace(user, factors=(*user.factors, factor), generation=generation, enrolment="", invitations=left)
+            # SECURITY: every invitation, not only the one that was used: another one could be opened after a reset.
+            return replace(user, factors=(*user.factors, factor), generation=generation, enrolment="", invitations=())
 
         return self.change(user_id, add)
 
@@ -125,11 +141,12 @@ class Accounts:
         except SecondFactorError as error:
             log.info("something learnt of a factor was not kept: %s", error)
 
-    def end_pass(self, user_id: str, pass_id: str, ends: int, now: int) -> None:
-        """This pass is over, in every copy."""
+    def end_pass(self, user_id: str, pass_id: str, now: int) -> None:
+        """This pass is over, in every copy: also in one that has got a newer proof since."""
+        ends = now + self._settings.lifetime + LEEWAY
         self.asked.pop(pass_id, None)
         if not self.writable:
-            self._records.put("ended", fold(user_id), pass_id, value=1, ttl=max(1, ends - now) + LEEWAY, now=now)
+            self._records.put("ended", self.subject(user_id), pass_id, value=1, ttl=ends - now, now=now)
             return
 
         def end(user: User) -> User | None:
@@ -144,32 +161,33 @@ class Accounts:
 
     def revoke(self, user_id: str) -> User:
         """Every pass and every attempt of this user is dead; the factors stay."""
-        return self.change(user_id, lambda user: replace(user, generation=new_generation(), ended={}))
+        return self.change(user_id, lambda user: replace(user, generation=new_generation(), ended={}, invitations=()))
 
     def is_closed(self, user: User, kind: str, now: int) -> bool:
         """Whether guessing has closed this kind of way. A get-only store's closures are in the ledger."""
-        return kind in user.closed or (not self.writable and self._records.get("closed", fold(user.id), kind, now=now) is not None)
+        return kind in user.closed or (not self.writable and self._records.has("closed", self.subject(user.id), kind, now=now))
 
     def close(self, user_id: str, kind: str, now: int) -> None:
         """Close a kind of way for good: only an administrator opens it again."""
         if self.writable:
             self.change(user_id, lambda user: None if kind in user.closed else replace(user, closed=user.closed | {kind}))
         else:
-            self._records.put("closed", fold(user_id), kind, value=1, ttl=_FOR_GOOD, now=now)
+            self._records.put("closed", self.subject(user_id), kind, value=1, ttl=_FOR_GOOD, now=now)
 
     def open(self, user_id: str, now: int) -> None:
         """Open what guessing has closed."""
         if self.writable:
             self.change(user_id, lambda user: replace(user, closed=frozenset()) if user.closed else None)
         else:
-            self._records.drop("closed", fold(user_id), "code", now=now)
+            self._records.drop("closed", self.subject(user_id), "code", now=now)
 
     def reset(self, user_id: str) -> User:
         """No factors any more; whoever wants to add one needs an invitation, whatever the site's mode."""
-        return self.change(user_id, lambda user: replace(user, factors=(), closed=frozenset(), enrolment="invited", generation=new_generation(), ended={}))
+        return self.change(user_id, lambda user: _emptied(user))
 
     def disable(self, user_id: str, *, disabled: bool) -> User:
-        return self.change(user_id, lambda user: None if user.disabled == disabled else replace(user, disabled=disabled))
+        """Refuse everything, or no longer. The passes of before do not come back."""
+        return self.change(user_id, lambda user: None if user.disabled == disabled else replace(user, disabled=disabled, generation=new_generation()))
 
     def invite(self, user_id: str, now: int) -> str:
         """A signed invitation, good once and for seven days, for this user alone."""
@@ -183,6 +201,11 @@ class Accounts:
             case [1, str(invitation), str(holder), int(at)] if holder in self._tickets.holders(Login(user_id)) and at - LEEWAY <= now < at + INVITATION_SECONDS:
                 return invitation
         return ""
+
+
+def _emptied(user: User) -> User:
+    """The record without anything that opened it; a user who is switched off stays so."""
+    return User(id=user.id, enrolment="invited", generation=new_generation(), disabled=user.disabled, version=user.version, extra=user.extra)
 
 
 def _merged(stored: User, factor_id: str, learnt: Mapping[str, Any], prefers: str, used: int | None) -> User | None:

@@ -27,6 +27,7 @@ class Attempt:
     began: int
     ends: int
     generation: str  # of the record that an enrolment will save
+    saved_epoch: str  # the epoch of that record: anything else is somebody else's doing
     allowed: str  # what allowed an enrolment: known, open, invited:<id>, factor
     pass_id: str  # of the pass that was presented, else derived from the attempt's id
     proofs: tuple[Proof, ...] = ()  # of the pass that was presented
@@ -67,15 +68,14 @@ class Attempts:
     def find(self, attempt_id: str, login: Login, now: int, need: Need) -> Attempt | None:
         """The attempt under way with this id and for this login; None otherwise, whatever the reason."""
         stored = self._records.get("attempt", attempt_id, now=now)
-        return None if stored is None else self._same(stored, attempt_id, login, now, need)
+        return self._same(stored, attempt_id, login, now, need)
 
     @staticmethod
-    def _same(stored: Mapping[str, Any], attempt_id: str, login: Login, now: int, need: Need, purpose: str = "") -> Attempt | None:
+    def _same(stored: Mapping[str, Any] | None, attempt_id: str, login: Login, now: int, need: Need, purpose: str = "") -> Attempt | None:
         # SECURITY: an attempt's cookie under another user or login session behaves exactly as none.
-        if Login(*stored["login"]) != login or stored["ends"] <= now or (purpose and stored["purpose"] != purpose):
+        if stored is None or Login(*stored["login"]) != login or stored["ends"] <= now or (purpose and stored["purpose"] != purpose):
             return None
-        known = {**stored, "login": login, "proofs": tuple(Proof(*proof) for proof in stored["proofs"])}
-        return Attempt(id=attempt_id, need=need, **known)
+        return _load(attempt_id, stored, need)
 
     def wait(self, attempt: Attempt, waiting: Waiting, now: int) -> None:
         """Write the challenge down, once, and make it the attempt's current one."""
@@ -94,10 +94,13 @@ class Attempts:
         """The current challenge, None where there is none."""
         cid = self._records.get("attempt-now", attempt.id, now=now)
         kept = self._records.get("challenge", cid, now=now) if cid else None
-        if kept is None or kept["attempt"] != attempt.id:
-            return None
-        candidate = load_factor(kept["candidate"]) if kept["candidate"] else None
-        return Waiting(challenge=load_challenge(kept["challenge"]), candidate=candidate, address=kept["address"], began=kept["began"])
+        return _waiting(kept) if kept is not None and kept["attempt"] == attempt.id else None
+
+    def challenge(self, cid: str, now: int) -> tuple[Attempt, Waiting] | None:
+        """A challenge by its id, and the attempt that it is of, over or not."""
+        kept = self._records.get("challenge", cid, now=now)
+        stored = self._records.get("attempt", kept["attempt"], now=now) if kept else None
+        return None if stored is None else (_load(kept["attempt"], stored, Need()), _waiting(kept))
 
     def grant(self, attempt: Attempt, grant: Grant, now: int) -> tuple[Grant | None, bool]:
         """Store what the attempt has earned, once: what is stored (None where it ended before), and whether this call stored it."""
@@ -106,7 +109,10 @@ class Attempts:
         return (grant, True) if stored.mine else (_grant(stored.value, attempt.login), False)
 
     def end(self, attempt_id: str, login: Login, how: str, now: int) -> Grant | None:
-        """Make it impossible that this attempt earns anything from now on; what it had earned already."""
+        """Make it impossible that this attempt earns anything from now on; what it had earned already. Somebody else's attempt is left alone."""
+        begun = self._records.get("attempt", attempt_id, now=now)
+        if begun is not None and Login(*begun["login"]) != login:
+            return None
         # SECURITY: a tombstone in the grant's place, because a worker already past its checks could grant after a deletion.
         stored = self._records.claim("grant", attempt_id, value={"ended": how, "login": login}, ttl=ATTEMPT_SECONDS + REISSUE_SECONDS, now=now).value
         return _grant(stored, login)
@@ -127,13 +133,24 @@ def _dump(attempt: Attempt) -> dict[str, Any]:
         "began": attempt.began,
         "ends": attempt.ends,
         "generation": attempt.generation,
+        "saved_epoch": attempt.saved_epoch,
         "allowed": attempt.allowed,
         "pass_id": attempt.pass_id,
         "proofs": attempt.proofs,
     }
 
 
-def _grant(stored: Mapping[str, Any], login: Login) -> Grant | None:
-    if "ended" in stored or Login(*stored["login"]) != login:
+def _load(attempt_id: str, stored: Mapping[str, Any], need: Need) -> Attempt:
+    known = {**stored, "login": Login(*stored["login"]), "proofs": tuple(Proof(*proof) for proof in stored["proofs"])}
+    return Attempt(id=attempt_id, need=need, **known)
+
+
+def _waiting(kept: Mapping[str, Any]) -> Waiting:
+    candidate = load_factor(kept["candidate"]) if kept["candidate"] else None
+    return Waiting(challenge=load_challenge(kept["challenge"]), candidate=candidate, address=kept["address"], began=kept["began"])
+
+
+def _grant(stored: Mapping[str, Any] | None, login: Login) -> Grant | None:
+    if stored is None or "ended" in stored or Login(*stored["login"]) != login:
         return None
     return Grant(login, stored["pass"], stored["epoch"], tuple(Proof(*proof) for proof in stored["proofs"]), stored["at"])

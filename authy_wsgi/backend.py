@@ -41,7 +41,7 @@ from authy_wsgi.contracts import (
     Verdict,
     Way,
 )
-from authy_wsgi.documents import fold, new_generation
+from authy_wsgi.documents import new_generation
 from authy_wsgi.enrolment import EnrolmentRules
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
 from authy_wsgi.events import Events
@@ -51,8 +51,9 @@ from authy_wsgi.settings import Settings
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, digest, new_id, short
 
 _PAUSE_SECONDS = 600  # how long a denial stops further pushes
-_TRYING_SECONDS = 15  # how long one evaluation of a code may take; longer than any client's deadline
+_TRYING_SECONDS = 15  # how long one evaluation of a code may take before another one may begin beside it
 _LOOP_SECONDS = 10
+_FOR_GOOD = 3650 * 86400
 _CODE = re.compile(r"[0-9]{6,10}", re.ASCII)
 _SEPARATORS = str.maketrans("", "", " \u00a0-.")
 
@@ -85,6 +86,7 @@ class Backend:
 
     def __init__(self, settings: Settings, tickets: Tickets, ledger: Ledger) -> None:
         self.settings = settings
+        self._tickets = tickets
         self.ledger = ledger
         self._records = Records(ledger, tickets, settings.instance)
         self._limits = Limits(settings.limits, settings.instance, ledger, self._records)
@@ -165,6 +167,7 @@ class Backend:
         proofs = presented.proofs if presented else ()
         began = now if minted is None else min(now, minted)
         for candidate_id in (attempt_id or new_id(), new_id()):
+            generation = new_generation()
             fresh = Attempt(
                 id=candidate_id,
                 login=login,
@@ -172,7 +175,8 @@ class Backend:
                 epoch=self.accounts.epoch(user),
                 began=began,
                 ends=began + ATTEMPT_SECONDS,
-                generation=new_generation(),
+                generation=generation,
+                saved_epoch=self.accounts.epoch_of(generation, user.id),
                 allowed=self._rules.allowing(user, proofs, invitation, now) if purpose in ("enrol", "change") else "",
                 # The pass is derived from the attempt, so that a lost ledger cannot make two passes of one code.
                 pass_id=presented.id if presented else short(digest("pass", candidate_id)),
@@ -203,7 +207,9 @@ class Backend:
     def resume(self, attempt_id: str, login: Login, now: int) -> Grant | None:
         """The grant of an attempt that succeeded within the last 30 s, for a browser that has not got its cookie."""
         grant = self._attempts.outcome(attempt_id, login, now)
-        return grant if isinstance(grant, Grant) and now < grant.at + REISSUE_SECONDS else None
+        # A pass that was ended or revoked since would only be refused again.
+        young = isinstance(grant, Grant) and now < grant.at + REISSUE_SECONDS
+        return grant if isinstance(grant, Grant) and young and self.accounts.carries(grant, now) else None
 
     def _able(self, login: Login) -> User:
         user = self.accounts.user(login.user_id)
@@ -211,11 +217,13 @@ class Backend:
             raise AttemptEnded("disabled")
         return user
 
-    def _current(self, attempt: Attempt) -> User:
+    def _current(self, attempt: Attempt, now: int) -> User:
         """The user, read now, if the attempt may still go on for them."""
+        if now >= attempt.ends:
+            raise AttemptEnded("its time is over")
         user = self._able(attempt.login)
-        # A record of the generation that this attempt chose is its own save, from a request that died before it granted.
-        if self.accounts.epoch(user) != attempt.epoch and user.generation != attempt.generation:
+        # A record of the very epoch that this attempt was to save is its own save, from a request that died before it granted.
+        if self.accounts.epoch(user) not in (attempt.epoch, attempt.saved_epoch):
             raise AttemptEnded("the account has changed")
         return user
 
@@ -226,8 +234,8 @@ class Backend:
         now = context.at
         if self._attempts.outcome(attempt.id, attempt.login, now) is not None:
             raise AttemptEnded("it has an outcome")
-        user = self._current(attempt)
-        waiting = self._attempts.waiting(attempt, now) if attempt.purpose in ("enrol", "change") else None
+        user = self._current(attempt, now)
+        waiting = self._attempts.waiting(attempt, now)
         candidate = waiting.candidate if waiting else None
         offered = self._proving(user, candidate) if candidate else self.ways_of(user, attempt.need)
         # SECURITY: the browser names a way; what is sent is one of those that are offered to this user for this need, never what it made up.
@@ -236,15 +244,18 @@ class Backend:
             raise Refused("This way is not open to you. Choose another one.")
         if way.kind == "wait":
             return self._start_push(attempt, user, way, context)
+        context = replace(context, insist=context.insist or candidate is not None)
         holder = replace(user, factors=(*user.factors, candidate)) if candidate else user
         if way.channel != "app":
-            self._spend_message(holder, way, context, waiting.address if waiting else "")
+            # "Send it anyway" is no second message where the first was not sent.
+            anyway = context.insist and waiting is not None and waiting.challenge.shown.get("instead_of") == way.channel
+            self._spend_message(holder, way, context, waiting.address if waiting else "", anyway=anyway)
         return self._send(attempt, holder, way, context, candidate, waiting.address if waiting else "")
 
-    def _spend_message(self, user: User, way: Way, context: Context, new_address: str) -> None:
+    def _spend_message(self, user: User, way: Way, context: Context, new_address: str, *, anyway: bool = False) -> None:
         factor = user.factor(way.factor)
         number = new_address or (self._clients[way.client].reference(factor) if factor else "")
-        self._limits.spend(self._limits.sending(fold(user.id), number, way, context, new=bool(new_address)), context.at)
+        self._limits.spend(self._limits.sending(self.accounts.subject(user.id), number, way, context, new=bool(new_address), anyway=anyway), context.at)
 
     def _send(self, attempt: Attempt, user: User, way: Way, context: Context, candidate: Factor | None = None, address: str = "") -> Challenge:
         try:
@@ -262,20 +273,23 @@ class Backend:
         return challenge
 
     def _start_push(self, attempt: Attempt, user: User, way: Way, context: Context) -> Challenge:
-        now, who = context.at, fold(user.id)
-        paused = self._records.get("pause", who, now=now)
-        if paused:
+        now, who = context.at, self.accounts.subject(user.id)
+        self._settle_last_push(user, context)
+        if self._records.has("pause", who, now=now):
+            paused = self._records.get("pause", who, now=now)
             raise Throttled("A request was denied on your phone, so we do not send more for now. Use another way.", rule="push.pause", again_at=paused)
         claim = {"attempt": attempt.id, "token": new_id()}
         inflight = self._records.claim("inflight", who, value=claim, ttl=until(now + 120, now), now=now)
         if not inflight.mine:
             waiting = self._attempts.waiting(attempt, now)
-            if inflight.value["attempt"] == attempt.id and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
+            if inflight.value and inflight.value["attempt"] == attempt.id and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
                 return waiting.challenge
             raise Refused("Another sign-in may be waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
         try:
-            self._limits.spend(self._limits.pushing(who), now)
+            factor = user.factor(way.factor)
+            self._limits.spend(self._limits.pushing(who, self._clients[way.client].reference(factor) if factor else ""), now)
             challenge = self._send(attempt, user, way, context)
+            self._records.put("last-push", who, value=challenge.id, ttl=until(attempt.ends, now), now=now)
         except Refused:
             # Nothing is waiting on the phone, and what is in flight is this very claim.
             self._records.drop("inflight", who, now=now)
@@ -298,12 +312,14 @@ class Backend:
         settled = self._settled(attempt, now)
         if settled is not None:
             return settled
-        user = self._current(attempt)
+        user = self._current(attempt, now)
         waiting = self._attempts.waiting(attempt, now)
         if waiting is None or waiting.challenge.way.kind != "code" or waiting.challenge.ends <= now:
             return _answer(Outcome.EXPIRED, "no_challenge")
         if self.accounts.is_closed(user, "code", now):
             return _answer(Outcome.THROTTLED, "closed")
+        if self._settle_last_push(user, context) == attempt.id:
+            return _answer(Outcome.EXPIRED, "denied")
         holder, factor = self._holder(user, waiting)
         self._refuse_young_ledger(waiting.challenge, factor, now)
         # One evaluation of an attempt's code at a time: a double click joins the first click instead of losing against it.
@@ -313,7 +329,8 @@ class Backend:
         try:
             return self._evaluate(attempt, holder, factor, waiting, code, context)
         finally:
-            self._records.drop("trying", attempt.id, now=now)
+            if self.settings.clock() < now + _TRYING_SECONDS:  # later the claim may be another request's
+                self._records.drop("trying", attempt.id, now=now)
 
     def _settled(self, attempt: Attempt, now: int) -> Answer | None:
         outcome = self._attempts.outcome(attempt.id, attempt.login, now)
@@ -340,13 +357,17 @@ class Backend:
             raise Unavailable("ledger", "too young for app codes")
 
     def _born(self, now: int) -> int:
-        return int(self._records.claim("born", value=now, ttl=3650 * 86400, now=now).value)
+        born = self._records.claim("born", value=now, ttl=_FOR_GOOD, now=now).value
+        if born is None:
+            # Written under a key that has been retired since: when it was nobody knows, so the ledger counts as young.
+            self._records.put("born", value=now, ttl=_FOR_GOOD, now=now)
+        return now if born is None else int(born)
 
     def _evaluate(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, context: Context) -> Answer:
         now, client = context.at, self._clients[factor.client]
         reference = client.reference(factor)
         used = (reference or factor.id, short(digest(code), 32))
-        budgets = self._limits.guessing(attempt.id, fold(user.id), reference, new=waiting.candidate is not None, now=now)
+        budgets = self._limits.guessing(attempt.id, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=now)
         allowance = self._limits.ask(budgets, now)
         if not allowance:
             return self._refuse_try(attempt, allowance, context)
@@ -363,7 +384,7 @@ class Backend:
         burn = {"attempt": attempt.id, "channel": verdict.channel, "at": now}
         ttl = max(self.settings.code_memory, until(attempt.ends, now))
         burnt = self._records.claim("used", *used, value=burn, ttl=ttl, now=now).value
-        if burnt["attempt"] != attempt.id:
+        if burnt is None or burnt["attempt"] != attempt.id:
             return self._fail(attempt, Verdict(outcome=Outcome.WRONG, reason="used"), allowance, budgets, context, waiting)
         return self._succeed(attempt, waiting, replace(verdict, channel=burnt["channel"]), burnt["at"], context, allowance.receipt)
 
@@ -383,7 +404,7 @@ class Backend:
     def _fail(self, attempt: Attempt, verdict: Verdict, allowance: Allowance | None, budgets: Sequence[Budget], context: Context, waiting: Waiting) -> Answer:
         """The one failure function: every answer that was judged and not approved ends here."""
         user_id = attempt.login.user_id
-        kind = "denied" if verdict.outcome is Outcome.DENIED else "wrong"
+        kind = {Outcome.DENIED: "denied", Outcome.EXPIRED: "expired"}.get(verdict.outcome, "wrong")
         self.events.emit(kind, context, user_id, channel=verdict.channel or waiting.challenge.way.channel, reason=verdict.reason or verdict.outcome.value)
         if verdict.evidence:
             log.info("an answer was refused: %s %s", verdict.evidence.get("error_code", ""), verdict.evidence.get("message", ""))
@@ -401,6 +422,8 @@ class Backend:
         if waiting.candidate:
             user = self._keep(attempt, waiting, context)
             epoch = self.accounts.epoch(user)
+            if epoch != attempt.saved_epoch:
+                raise AttemptEnded("the account has changed")
             # Proving a further address proves that address only.
             proofs = attempt.proofs if attempt.allowed == "factor" else proofs
         grant, mine = self._attempts.grant(attempt, Grant(attempt.login, attempt.pass_id, epoch, proofs, at), now)
@@ -410,7 +433,7 @@ class Backend:
             self._limits.give_back(receipt)
         if not mine:
             return Answer(verdict=verdict, grant=grant)
-        self._records.put("granted", *attempt.login, context.network, value=1, ttl=_LOOP_SECONDS, now=now)
+        self._records.put("granted", self._tickets.holder(attempt.login), context.network, value=1, ttl=_LOOP_SECONDS, now=now)
         if waiting.candidate:
             self.events.emit("enrolled", context, user_id, channel=verdict.channel, factor=waiting.candidate.id)
         self.events.emit("approved", context, user_id, channel=verdict.channel, factor=waiting.challenge.way.factor)
@@ -431,7 +454,7 @@ class Backend:
         said = self._said(attempt, waiting, context)
         outcome = Outcome(said["outcome"])
         if outcome is Outcome.APPROVED:
-            return self._approved(attempt, waiting, said["channel"], context)
+            return self._approved(attempt, waiting, said, context)
         return _answer(outcome)
 
     def look(self, attempt: Attempt, context: Context) -> Outcome:
@@ -444,36 +467,65 @@ class Backend:
             return Outcome.EXPIRED
         return Outcome(self._said(attempt, waiting, context)["outcome"])
 
-    def _said(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, str]:
-        stored: Mapping[str, str] | None = self._records.get("answer", waiting.challenge.id, now=context.at)
+    def _said(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, Any]:
+        stored: Mapping[str, Any] | None = self._records.get("answer", waiting.challenge.id, now=context.at)
         return stored or self._ask(attempt, waiting, context)
 
-    def _ask(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, str]:
+    def _ask(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, Any]:
         now, challenge = context.at, waiting.challenge
-        pending = {"outcome": Outcome.PENDING.value}
+        pending: Mapping[str, Any] = {"outcome": Outcome.PENDING.value}
         if not self._records.claim("asked", challenge.id, value=new_id(), ttl=1, now=now).mine:
             return pending
         client = self._clients[challenge.way.client]
         if not isinstance(client, Polls):
             raise Misconfigured(f"The client {client.name!r} has a way to wait for, but no poll.")
-        user = self._current(attempt)
+        user = self._current(attempt, now)
         verdict = client.poll(self._holder(user, waiting)[0], challenge, self._for_client(attempt, context))
         if verdict.outcome is Outcome.PENDING and now >= challenge.ends:
             verdict = Verdict(outcome=Outcome.EXPIRED)
         if verdict.outcome is Outcome.PENDING:
             return pending
+        return self._note_answer(attempt, waiting, verdict, context)
+
+    def _note_answer(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, context: Context) -> Mapping[str, Any]:
+        """Write down what the phone has said, once; what is written."""
+        now = context.at
         if verdict.outcome is Outcome.DENIED:
             # SECURITY: first the attempt, then the answer, so that no code of the same attempt can be granted after the denial was seen.
             self._attempts.end(attempt.id, attempt.login, "denied", now)
-        said = {"outcome": verdict.outcome.value, "channel": verdict.channel}
-        stored = self._records.claim("answer", challenge.id, value=said, ttl=until(attempt.ends, now), now=now)
+        said = {"outcome": verdict.outcome.value, "channel": verdict.channel, "learnt": dict(verdict.learnt)}
+        stored = self._records.claim("answer", waiting.challenge.id, value=said, ttl=until(attempt.ends, now), now=now)
         if stored.mine:
             self._answered(attempt, verdict, waiting, context)
+        if stored.value is None:
+            raise Unavailable("ledger", "an answer that no key opens")
         return dict(stored.value)
+
+    def _settle_last_push(self, user: User, context: Context) -> str:
+        """Ask once what became of a push that nobody waits for any more; the id of the attempt that it denied, "" otherwise.
+
+        SECURITY: whoever asks for pushes and never looks would otherwise not be stopped by a denial.
+        """
+        cid = self._records.get("last-push", self.accounts.subject(user.id), now=context.at)
+        found = self._attempts.challenge(cid, context.at) if cid else None
+        if found is None or self._records.has("answer", cid, now=context.at) or found[1].challenge.way.client not in self._clients:
+            return ""
+        attempt, waiting = found
+        client = self._clients[waiting.challenge.way.client]
+        if not isinstance(client, Polls) or user.factor(waiting.challenge.way.factor) is None:
+            return ""
+        try:
+            verdict = client.poll(user, waiting.challenge, self._for_client(attempt, context))
+        except SecondFactorError as error:
+            log.info("what became of the last push could not be asked: %s", error)
+            return ""
+        if verdict.outcome is not Outcome.PENDING:
+            self._note_answer(attempt, waiting, verdict, context)
+        return attempt.id if verdict.outcome is Outcome.DENIED else ""
 
     def _answered(self, attempt: Attempt, verdict: Verdict, waiting: Waiting, context: Context) -> None:
         """Once per push: nothing waits on the phone any more, and a denial stops further ones."""
-        now, who = context.at, fold(attempt.login.user_id)
+        now, who = context.at, self.accounts.subject(attempt.login.user_id)
         # One request only gets here, and while the claim lasts it can be no other push's.
         if now < waiting.challenge.ends + LEEWAY:
             self._records.drop("inflight", who, now=now)
@@ -482,16 +534,16 @@ class Backend:
         if not verdict:
             self._fail(attempt, verdict, None, (), context, waiting)
 
-    def _approved(self, attempt: Attempt, waiting: Waiting, channel: str, context: Context) -> Answer:
+    def _approved(self, attempt: Attempt, waiting: Waiting, said: Mapping[str, Any], context: Context) -> Answer:
         now = context.at
-        user = self._current(attempt)
+        user = self._current(attempt, now)
         self._holder(user, waiting)
-        burn = {"attempt": attempt.id, "channel": channel, "at": now}
+        burn = {"attempt": attempt.id, "channel": said["channel"], "at": now}
         uuid = str(waiting.challenge.hidden.get("uuid", waiting.challenge.id))
         burnt = self._records.claim("used", "push", uuid, value=burn, ttl=max(self.settings.code_memory, until(attempt.ends, now)), now=now).value
-        if burnt["attempt"] != attempt.id:
+        if burnt is None or burnt["attempt"] != attempt.id:
             return _answer(Outcome.EXPIRED, "used")
-        verdict = Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"], learnt={"app": "yes"})
+        verdict = Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"], learnt=said["learnt"])
         return self._succeed(attempt, waiting, verdict, burnt["at"], context)
 
     # Enrolment
@@ -504,17 +556,19 @@ class Backend:
             raise Refused("This kind of factor cannot be added here.")
         if self._attempts.outcome(attempt.id, attempt.login, now) is not None:
             raise AttemptEnded("it has an outcome")
-        user = self._current(attempt)
+        user = self._current(attempt, now)
         profile = self.profile(user.id)
         if attempt.allowed == "known":
             # SECURITY: what the form says is not even looked at; the number is the site's.
-            fields = {"phone": profile.phone, "email": fields.get("email", "")}
+            fields = {"phone": profile.phone, "country": profile.country, "email": fields.get("email", "")}
         candidate = enroller.read(fields, profile)
         if not self._rules.still_allowed(attempt, user, candidate.address, now):
             raise AttemptEnded("what allowed it is gone")
         self._rules.check_country(candidate)
         first = "sms" if "sms" in self.settings.channels or "call" not in self.settings.channels else "call"
         way = Way(client=client, channel=first, kind="code", strength=Strength.PHONE)
+        # By message, whatever app there is: it proves the very number, and tells nobody whether that number has the app.
+        context = replace(context, insist=True)
         self._spend_message(user, way, context, candidate.address)
         factor = enroller.enrol(user, candidate, self._for_client(attempt, context))
         if attempt.allowed == "factor":
@@ -532,9 +586,8 @@ class Backend:
         stored = self.accounts.user(attempt.login.user_id)
         if isinstance(client, Enrols) and stored.factor(factor.id) is None:
             factor = replace(factor, data={**factor.data, **self._ask_about(client, stored, factor, attempt, context)})
-        invitation = attempt.allowed.partition(":")[2]
         return self.accounts.add_factor(
-            attempt.login.user_id, factor, attempt.generation, lambda user: self._rules.still_allowed(attempt, user, waiting.address, now), invitation
+            attempt.login.user_id, factor, attempt.generation, lambda user: self._rules.still_allowed(attempt, user, waiting.address, now)
         )
 
     def _ask_about(self, client: Enrols, user: User, factor: Factor, attempt: Attempt, context: Context) -> Mapping[str, Any]:
@@ -549,6 +602,8 @@ class Backend:
     def remove(self, attempt: Attempt, factor_id: str, context: Context) -> Grant:
         """Take away a factor, under an attempt of purpose "change"; the grant keeps this browser in. At the provider nothing is removed."""
         now = context.at
+        if now >= attempt.ends or self._attempts.outcome(attempt.id, attempt.login, now) is not None:
+            raise AttemptEnded("it has an outcome")
 
         def without(user: User) -> User:
             if not self._rules.still_allowed(attempt, user, "", now) or user.factor(factor_id) is None:
@@ -568,55 +623,57 @@ class Backend:
         """End a pass in every copy, and an attempt with everything it has earned or might."""
         now = context.at
         granted = self._attempts.end(attempt_id, login, "ended", now) if attempt_id else None
-        found = {(pass_.id, pass_.proofs[0].at)} if pass_ else set()
-        if granted:
-            found.add((granted.pass_id, granted.proofs[0].at))
-        for pass_id, at in found:
-            self.accounts.end_pass(login.user_id, pass_id, at + self.settings.lifetime + LEEWAY, now)
-        self._records.drop("granted", *login, context.network, now=now)
+        for pass_id in {pass_.id if pass_ else "", granted.pass_id if granted else ""} - {""}:
+            self.accounts.end_pass(login.user_id, pass_id, now)
+        self._records.drop("granted", self._tickets.holder(login), context.network, now=now)
 
     def just_granted(self, login: Login, context: Context) -> bool:
         """Whether this holder got a pass a moment ago, from this network: then a browser that has none does not keep our cookie."""
-        return self._records.get("granted", *login, context.network, now=context.at) is not None
+        return self._records.has("granted", self._tickets.holder(login), context.network, now=context.at)
 
     def stays_awake(self, held: Pass, now: int) -> bool:
         """Whether a pass has been used within the setting `idle`; and it counts as used now. A ledger that was lost gives the benefit of the doubt once."""
         idle = self.settings.idle
         if idle is None:
             return True
-        used = self._records.get("idle", held.id, now=now)
-        if used is None and now - held.proofs[0].at >= idle:
+        # Workers look once in `recheck` seconds, so the entry lives that much longer than an idle time.
+        patience = idle + self.settings.recheck
+        if now - held.proofs[0].at >= patience and not self._records.has("idle", held.id, now=now):
             return False
-        self._records.put("idle", held.id, value=now, ttl=idle, now=now)
+        self._records.put("idle", held.id, value=now, ttl=patience, now=now)
         return True
 
     def revoke(self, user_id: str) -> None:
         """End every pass and every attempt of a user: at once on our pages and on step-up pages, within `recheck` elsewhere."""
+        user_id = self.settings.canonical(user_id)
         self.accounts.revoke(user_id)
         self.events.emit("revoked", self.context(), user_id)
 
     def open(self, user_id: str) -> None:
         """Open the ways that guessing has closed, and begin a fresh count of wrong codes. An administrator's word."""
+        user_id = self.settings.canonical(user_id)
         context, user = self.context(), self.accounts.user(user_id)
         self.accounts.open(user_id, context.at)
         references = {self._clients[factor.client].reference(factor) for factor in user.factors if factor.client in self._clients}
-        self._limits.begin_anew({fold(user_id), *references}, context.at)
-        self._records.drop("pause", fold(user_id), now=context.at)
+        self._limits.begin_anew({self.accounts.subject(user_id), *references}, context.at)
+        self._records.drop("pause", self.accounts.subject(user_id), now=context.at)
         self.events.emit("opened", context, user_id, reason="administrator")
 
     def reset(self, user_id: str) -> None:
         """Take all factors away; the next one needs an invitation. An administrator's word."""
+        user_id = self.settings.canonical(user_id)
         self.accounts.reset(user_id)
         self.events.emit("revoked", self.context(), user_id, reason="reset")
 
     def disable(self, user_id: str, *, disabled: bool = True) -> None:
         """Refuse this user everything, or let them in again. An administrator's word."""
+        user_id = self.settings.canonical(user_id)
         self.accounts.disable(user_id, disabled=disabled)
-        self.events.emit("revoked" if disabled else "opened", self.context(), user_id, reason="administrator")
+        self.events.emit("disabled" if disabled else "enabled", self.context(), user_id, reason="administrator")
 
     def invite(self, user_id: str) -> str:
         """A signed invitation for this user to add a first factor: good once, for seven days, after the site's own login."""
-        return self.accounts.invite(user_id, self.settings.clock())
+        return self.accounts.invite(self.settings.canonical(user_id), self.settings.clock())
 
     def _remember_use(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, now: int) -> None:
         user = self.accounts.user(attempt.login.user_id)

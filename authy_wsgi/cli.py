@@ -17,6 +17,7 @@ from typing import Any
 from authy_wsgi.contracts import User
 from authy_wsgi.database import MIGRATED
 from authy_wsgi.errors import AmbiguousUser, Misconfigured, SecondFactorError
+from authy_wsgi.identity import remote_user
 from authy_wsgi.middleware import SecondFactor
 
 _SECRET_SETTINGS = ("secret", "other_secrets")
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
             action.add_argument("user", help="the user's id, as the site spells it")
         if name == "disable":
             action.add_argument("--undo", action="store_true", help="let them in again")
+            action.add_argument("--new", action="store_true", help="also a user who has no record yet; the id must be spelled exactly as the site does")
         action.set_defaults(command=command)
     return parser
 
@@ -169,6 +171,8 @@ def _check(options: argparse.Namespace) -> int:
     print("\nBudgets (tries in a time)")
     for rule, windows in settings.limits.items():
         print(f"  {rule:<20} {', '.join(f'{limit} in {_span(window)}' for limit, window in windows)}")
+    if settings.identity is not remote_user:
+        print(f"\nLogins are read by {_shown(settings.identity)}: bound where it answers Login(user_id, session), unbound where it answers a user id alone.")
     warnings = second_factor.warnings()
     print("\nWorth knowing")
     print("\n".join(f"  - {warning}" for warning in warnings) or "  nothing")
@@ -193,8 +197,10 @@ def _check_providers(second_factor: SecondFactor) -> int:
 def _shown(value: object) -> str:
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
-    if isinstance(value, tuple | frozenset):
-        return ", ".join(sorted(_shown(one) for one in value))
+    if isinstance(value, tuple):
+        return ", ".join(_shown(one) for one in value)
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(value))
     return str(value)
 
 
@@ -270,8 +276,15 @@ def _users_reset(options: argparse.Namespace) -> int:
 
 def _users_invite(options: argparse.Namespace) -> int:
     second_factor = find_second_factor(options.app)
-    token = second_factor.backend.invite(options.user)
     settings = second_factor.settings
+    stored = settings.users.get(settings.canonical(options.user))
+    if stored and stored.factors:
+        raise _Stop(f"{options.user} has a factor already; 'users reset' takes it away.")
+    if (stored.enrolment if stored else "") != "invited" and settings.enrolment != "invited":
+        raise _Stop(f"{options.user} needs no invitation: this site's enrolment is {settings.enrolment!r}.")
+    token = second_factor.backend.invite(options.user)
+    if stored is None:
+        print(f"There was no record of {options.user!r} yet: the id must be spelled exactly as the site's own login does.")
     print(f"For {options.user} alone, once, within seven days, after signing in:\n  {settings.public_url}{settings.prefix}/enrol?invite={token}")
     return 0
 
@@ -286,6 +299,8 @@ def _users_open(options: argparse.Namespace) -> int:
 
 def _users_disable(options: argparse.Namespace) -> int:
     second_factor = find_second_factor(options.app)
+    if not options.new:
+        _known(second_factor, options.user)
     second_factor.backend.disable(options.user, disabled=not options.undo)
     print(f"{options.user} is {'let in again' if options.undo else 'refused everything'}.")
     return 0

@@ -52,6 +52,10 @@ class Login(NamedTuple):
     user_id: str
     session: str = ""
 
+    def __repr__(self) -> str:
+        # SECURITY: the session may be a key to the site.
+        return f"Login({self.user_id!r}{', ...' if self.session else ''})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
@@ -105,11 +109,15 @@ def proven(environ: Environ) -> Proven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What the site already knows of a person; fills forms and greets, proves nothing. `phone` in any spelling, best in E.164 (+351912345678)."""
+    """What the site already knows of a person; fills forms and greets, proves nothing.
+
+    `phone` in any spelling: with + and the calling code, or with the ISO 3166 code of its `country`.
+    """
 
     name: str = ""
-    email: str = ""
-    phone: str = ""
+    email: str = field(default="", repr=False)
+    phone: str = field(default="", repr=False)
+    country: str = ""
     locale: str = ""
 
 
@@ -248,7 +256,8 @@ class Allowance:
 class UserStore(Protocol):
     """Durable. With `get` alone the clients whose state lives at a provider work; such a store must give each user a generation.
 
-    `get` raises `AmbiguousUser` where another stored id has the same folded form (NFKC, casefold, stripped).
+    `get` raises `AmbiguousUser` where another stored id has the same folded form (NFKC, casefold, stripped). A store in which `John` and `john` are two
+    people says so by an attribute `case_sensitive_ids = True`; limits are then counted apart, too.
     """
 
     def get(self, user_id: str) -> User | None: ...
@@ -312,7 +321,7 @@ class Polls(Protocol):
 class Candidate:
     """What a person asks to enrol, read and judged but known to nobody yet. `address` is what messages go to ("" where none do): limits count by it."""
 
-    address: str
+    address: str = field(repr=False)
     label: str
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -341,7 +350,8 @@ class Hears(Protocol):
 class Event:
     """What happened, with nothing secret in it. Emitted after the step is durable; a callable that raises is logged and changes nothing.
 
-    `kind` is an open set; today: enrolled, sent, ignored (no message was needed), approved, wrong, denied, closed, opened, revoked.
+    `kind` is an open set; today: enrolled, sent, ignored (no message was needed), approved, wrong, denied, expired, closed, opened, revoked, removed, disabled,
+    enabled, not_enforced.
     """
 
     kind: str

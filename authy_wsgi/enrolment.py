@@ -65,7 +65,7 @@ class EnrolmentRules:
         """The number that the site holds, as E.164; "" where it holds none that can be used."""
         profile = self.profile(user_id)
         try:
-            return phones.read_number(profile.phone) if profile.phone else ""
+            return phones.read_number(profile.phone, profile.country) if profile.phone else ""
         except Refused:
             return ""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from authy_wsgi.contracts import Environ, Identity, Login
+from authy_wsgi.documents import fold
 from authy_wsgi.errors import UnreadableIdentity
 from authy_wsgi.settings import as_it_is
 from authy_wsgi.tickets import digest, short
@@ -87,7 +88,7 @@ def login_reader(canonical: Callable[[str], str]) -> Callable[[object], Login | 
 def _checked(user_id: str, session: str) -> Login:
     if not isinstance(user_id, str):
         raise UnreadableIdentity(f"(through canonical) a {type(user_id).__name__}")
-    if not user_id:
+    if not fold(user_id):
         raise UnreadableIdentity("an empty text")
     if len(user_id) > 255 or len(session) > 1024:
         raise UnreadableIdentity("a text that is too long")

@@ -12,6 +12,7 @@ from authy_wsgi.errors import Throttled
 from authy_wsgi.records import Records
 from authy_wsgi.tickets import digest, new_id, short
 
+_CLOSING = 7 * 86400
 _LONGEST = 31 * 86400  # an administrator's "open" is remembered for longer than any window it begins anew
 
 
@@ -36,17 +37,21 @@ class Limits:
         return allowance.refused.rule.partition(":")[2] if allowance.refused else ""
 
     def closes(self, budget: Budget | None) -> bool:
-        """Whether using this budget up closes the guessable ways for good: the longest window of a user's wrong codes."""
-        return budget is not None and budget.rule == f"{self._instance}:code.user" and budget.window == max(window for _, window in self._limits["code.user"])
+        """Whether using this budget up closes the guessable ways for good: the longest window of a user's wrong codes, where it is a week or more."""
+        longest = max(window for _, window in self._limits["code.user"])
+        return budget is not None and budget.rule == f"{self._instance}:code.user" and budget.window == longest >= _CLOSING
 
-    def pushing(self, who: str) -> list[Budget]:
-        return self._of("push.user", who)
+    def pushing(self, who: str, reference: str) -> list[Budget]:
+        """What a push costs: counted for the user, and for the phone, which two accounts may share."""
+        return self._of("push.user", who) + self._of("push.user", "phone", reference)
 
-    def sending(self, who: str, number: str, way: Way, context: Context, *, new: bool) -> list[Budget]:
-        """What a message costs. Numbers that nobody has proved have budgets of their own, so that draining those never stops sign-ins."""
+    def sending(self, who: str, number: str, way: Way, context: Context, *, new: bool, anyway: bool) -> list[Budget]:
+        """What a message costs. Numbers that nobody has proved (`new`) have budgets of their own, so that draining those never stops sign-ins.
+
+        `anyway`: the one before it was not needed and not sent, so this one need not wait for its cooldown.
+        """
         kind = "send.new" if new else "send"
-        # A text message that was not needed spends the cooldown too; "send it anyway" is another question with one of its own.
-        budgets = self._of("send.cooldown", number, way.channel, "insist" if context.insist else "ask")
+        budgets = self._of("send.cooldown", number, "anyway" if anyway else "ask")
         budgets += self._of(f"{kind}.user", who) + self._of(f"{kind}.number", number) + self._of(f"{kind}.network", context.network)
         budgets += self._of(f"{kind}.site", "site")
         return budgets + (self._of("send.voice", number) if way.channel == "call" else [])

@@ -91,7 +91,7 @@ class SecondFactor:
         # Passes that went through lately: token -> (login, need, since, until, standing, what the app is told). See _keep_warm.
         self._warm: dict[str, tuple[Login, Need, int, int, Standing, Proven]] = {}
         self._policy = self.settings.policy or required
-        self._warned_unbound = False
+        self._warned_unbound = self._warned_proxy = False
         for warning in self.warnings():
             log.warning("%s", warning)
 
@@ -141,12 +141,12 @@ class SecondFactor:
         if not who.session and not self._warned_unbound:
             self._warned_unbound = True
             log.warning(UNBOUND)
-        if self._exemptions is not None and self._exemptions.match(full_path(environ)):
-            environ[PROVEN_KEY] = Proven(user_id=who.user_id)
-            return None
         if self._logout_url and full_path(environ) == self._logout_url and header(environ, "Sec-Fetch-Site") != "cross-site":
             # Through for whoever lacks the factor; it only takes away. The dead cookies stay: the app's answer is not ours to touch.
             self._log_out(environ, who)
+            environ[PROVEN_KEY] = Proven(user_id=who.user_id)
+            return None
+        if self._exemptions is not None and self._exemptions.match(full_path(environ)):
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         need: object = self._policy(environ, who)
@@ -159,10 +159,13 @@ class SecondFactor:
             need = REQUIRED
         return self._ask(environ, who, need, strict=False)
 
-    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> Response | None:
-        """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
+    def _refuse_many_processes(self, environ: Environ) -> None:
         if self._needs_one_process and environ.get("wsgi.multiprocess"):
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
+
+    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> Response | None:
+        """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
+        self._refuse_many_processes(environ)
         now = self._clock()
         token = first_cookie_value(environ, self._mark)
         if not strict and (warm := self._warm.get(token)) is not None:
@@ -190,7 +193,14 @@ class SecondFactor:
         SECURITY: the entry holds the very reading of the record that it rests on; any newer reading, or a change made here, makes it void.
         """
         standing = self._accounts.standings.get(who.user_id)
-        if standing is None or not self._accounts.writable or self.settings.idle is not None or self._tickets.read_pass(token) != held:
+        # The reading may be newer than the one that the pass was judged by, and not carry it any more.
+        if (
+            standing is None
+            or not _carries(standing, held)
+            or not self._accounts.writable
+            or self.settings.idle is not None
+            or self._tickets.read_pass(token) != held
+        ):
             return
         until = min(standing.read_at + self.settings.recheck, good_until(held, need, self.settings.lifetime))
         if len(self._warm) >= _MEMO_SIZE:
@@ -290,9 +300,16 @@ class SecondFactor:
 
     # Answers
 
+    def _warn_of_proxy(self, environ: Environ) -> None:
+        """Behind a proxy every address is the proxy's; the header that says more is anybody's word until ProxyFix vouches for it."""
+        if "HTTP_X_FORWARDED_FOR" in environ and not self._warned_proxy:
+            self._warned_proxy = True
+            log.warning("X-Forwarded-For is not read here: network budgets count no proxy's address. Wrap the whole: ProxyFix(SecondFactor(app)).")
+
     def _own_page(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Response:
-        if self._needs_one_process and environ.get("wsgi.multiprocess"):
-            raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
+        self._refuse_many_processes(environ)
+        if not client_network(environ):
+            self._warn_of_proxy(environ)
         return self._pages.serve(environ, lambda: self._whose(environ, login))
 
     def _target(self, environ: Environ) -> str:
@@ -308,7 +325,7 @@ class SecondFactor:
         if kind == "get":
             return self._wall.redirect(self._start_url(environ, who, self._target(environ), need, now))
         if kind == "post":
-            url = self._start_url(environ, who, came_from(environ) or as_path(environ[_BASE_KEY], "/"), need, now)
+            url = self._start_url(environ, who, came_from(environ, self.settings.public_url.partition("://")[2]) or as_path(environ[_BASE_KEY], "/"), need, now)
             return self._wall.not_sent(url, need, self._wall_values(environ))
         enrolled = self._accounts.standing(who.user_id, now, 0).enrolled
         return self._wall.problem(as_path(environ[_BASE_KEY], self._prefix, "/"), need, enrolled=enrolled)

@@ -54,5 +54,5 @@ class Exemptions:
 
     def match(self, path: str) -> bool:
         """Whether this full path is exempt. An ambiguous one never is."""
-        # SECURITY: "/static/../admin" is exempt for whoever compares texts, and is /admin for whoever resolves it.
-        return (path in self.paths or path.startswith(self._below)) and not _AMBIGUOUS.search(path)
+        # SECURITY: "/static/../admin" is exempt for whoever compares texts, and is /admin for whoever resolves it; bytes beyond ASCII have many readings.
+        return (path in self.paths or path.startswith(self._below)) and path.isascii() and not _AMBIGUOUS.search(path)

@@ -6,7 +6,6 @@ import json
 from typing import Any, NamedTuple
 
 from authy_wsgi.contracts import Ledger
-from authy_wsgi.errors import Unavailable
 from authy_wsgi.tickets import LEEWAY, Tickets, digest, short
 
 
@@ -18,7 +17,11 @@ class Claimed(NamedTuple):
 
 
 class Records:
-    """JSON values in a ledger, encrypted, under keys that name the instance and hide the rest. A record no key opens is `Unavailable`."""
+    """JSON values in a ledger, encrypted, under keys that name the instance and hide the rest.
+
+    What no accepted key opens (its key has been retired) reads as None: such an attempt is as dead as its cookie. A claim that meets one is not mine.
+    Where being there is what counts, and forgetting would open something, ask `has`.
+    """
 
     def __init__(self, ledger: Ledger, tickets: Tickets, instance: str) -> None:
         self._ledger = ledger
@@ -38,9 +41,13 @@ class Records:
         self._ledger.put(self._key(kind, parts), self._sealed(value), max(1, ttl), now=now)
 
     def get(self, kind: str, *parts: str, now: int) -> Any:
-        """The record, None where there is none."""
+        """The record, None where there is none that we can read."""
         stored = self._ledger.get(self._key(kind, parts), now=now)
         return None if stored is None else self._opened(stored)
+
+    def has(self, kind: str, *parts: str, now: int) -> bool:
+        """Whether there is a record, whoever can read it."""
+        return self._ledger.get(self._key(kind, parts), now=now) is not None
 
     def drop(self, kind: str, *parts: str, now: int) -> None:
         self._ledger.pop(self._key(kind, parts), now=now)
@@ -50,9 +57,7 @@ class Records:
 
     def _opened(self, stored: bytes) -> Any:
         plain = self._tickets.unseal(stored)
-        if plain is None:
-            raise Unavailable("ledger", "a record that no key opens")
-        return json.loads(plain)
+        return None if plain is None else json.loads(plain)
 
 
 def until(ends: int, now: int) -> int:

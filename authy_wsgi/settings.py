@@ -182,8 +182,7 @@ def _perhaps(name: str, known: Collection[str]) -> str:
 
 
 def _read_trust(given: dict[str, Any], faults: _Faults) -> None:
-    others = given["other_secrets"]
-    given["other_secrets"] = (others,) if isinstance(others, str) else tuple(others or ())
+    _as_texts(given, "other_secrets", faults)
     # SECURITY: neither a secret nor its length is named in a fault; faults are logged.
     faults.need(
         given, "secret", lambda text: isinstance(text, str) and len(text) >= 32, "must be a str of 32 characters or more; 'authy-wsgi keygen' makes one"
@@ -234,8 +233,27 @@ def _read_parts(given: dict[str, Any], faults: _Faults) -> None:
 def _read_enrolment(given: dict[str, Any], faults: _Faults) -> None:
     if hasattr(given["users"], "get") and not hasattr(given["users"], "save") and given["enrolment"] not in ("none", None):
         faults.add('enrolment must be "none" with a user store that has no save: nobody could keep a new factor.')
+    _as_texts(given, "channels", faults)
+    enrollers = [client for client in given["clients"] or () if hasattr(client, "enrol")]
+    usable = bool(given["clients"]) and all(hasattr(client, "ways") for client in given["clients"])
+    if given["enrolment"] in ("known", "invited", "open") and usable and not enrollers:
+        faults.add('enrolment must be "none": none of the clients can add a factor.')
+    proving = {channel for client in enrollers for channel in getattr(client, "proves_by", ())}
+    if given["enrolment"] in ("known", "invited", "open") and proving and not proving & set(given["channels"]) and set(given["channels"]) & set(CHANNELS):
+        faults.add(f"channels has no way to prove a new phone: add {' or '.join(sorted(proving))}, or set enrolment='none'.")
     if given["enrolment"] == "known" and given["profile"] is nobody:
         faults.add('enrolment="known" needs profile: a function of the user id that answers Profile(phone=...).')
+
+
+def _as_texts(given: dict[str, Any], name: str, faults: _Faults) -> None:
+    """One text, or any collection of texts, as a tuple; a fault, and an empty one, for anything else."""
+    value = given[name]
+    texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Collection) and not isinstance(value, bytes | Mapping) else None
+    if value is not None and (texts is None or not all(isinstance(text, str) for text in texts)):
+        # The value is left out: it may be a secret.
+        faults.add(f"{name} must be a list of texts.")
+        texts = None
+    given[name] = texts or ()
 
 
 def _is_path(path: Any) -> bool:
@@ -244,10 +262,10 @@ def _is_path(path: Any) -> bool:
 
 
 def _read_paths(given: dict[str, Any], faults: _Faults) -> None:
-    shape = 'a path of plain segments without a slash at its end, such as "/static"'
+    shape = 'a path of plain segments without a slash at its end, such as "/a/b"'
     faults.need(given, "prefix", _is_path, f"must be {shape}")
-    exempt = given["exempt"]
-    given["exempt"] = (exempt,) if isinstance(exempt, str) else tuple(path.rstrip("/") if path != "/" else path for path in exempt or ())
+    _as_texts(given, "exempt", faults)
+    given["exempt"] = tuple(path.rstrip("/") or path for path in given["exempt"])
     for path in given["exempt"]:
         if not _is_path(path):
             faults.add(f"exempt holds {path!r}: each must be {shape}.")
@@ -258,7 +276,10 @@ def _read_paths(given: dict[str, Any], faults: _Faults) -> None:
         lambda path: path in ("", "/") or (path.startswith("/") and not path.startswith(("//", "/\\")) and path.isascii() and path.isprintable()),
         'must be a path, such as "/login"',
     )
-    given["public_url"] = given["public_url"].rstrip("/") if isinstance(given["public_url"], str) else given["public_url"]
+    if isinstance(given["public_url"], str):
+        # As browsers write an origin: small letters, and without the port that goes without saying.
+        url = given["public_url"].rstrip("/").lower()
+        given["public_url"] = url.removesuffix(":443" if url.startswith("https:") else ":80")
     faults.need(
         given,
         "public_url",
@@ -302,11 +323,10 @@ def _read_looks(given: dict[str, Any], faults: _Faults) -> None:
     if _can_stat(given["logo"], faults):
         faults.need(given, "logo", _is_image, "must be an svg, png, jpg or webp file of at most 256 KiB")
     faults.need(given, "templates", lambda path: path == "" or Path(path).is_dir(), "must be a folder that exists")
-    channels = given["channels"]
-    given["channels"] = (channels,) if isinstance(channels, str) else tuple(channels or ())
     faults.need(given, "channels", lambda names: bool(names) and set(names) <= set(CHANNELS), f"must be some of {', '.join(CHANNELS)}")
     if given["countries"] is not None:
-        given["countries"] = frozenset(str(code).upper() for code in given["countries"])
+        _as_texts(given, "countries", faults)
+        given["countries"] = frozenset(code.upper() for code in given["countries"])
         unknown = sorted(given["countries"] - phones.regions())
         if unknown or not given["countries"]:
             faults.add(f"countries holds {', '.join(unknown) or 'nothing'}: give ISO 3166 codes such as PT or US.")

@@ -173,16 +173,17 @@ def cookie_values(environ: Environ, name: str) -> Iterator[str]:
     By hand: the standard library's parser loses our cookie behind someone else's JSON, and libraries disagree on which of two duplicates counts.
     """
     raw = environ.get("HTTP_COOKIE", "")
-    start = -1
+    start, found = -1, 0
     mark = name + "="
-    for _ in range(CANDIDATES):
+    while found < CANDIDATES:
         start = raw.find(mark, start + 1)
         if start < 0:
             return
-        # SECURITY: a longer name that ends in ours ("x__Host-second_factor") is another cookie.
+        # SECURITY: a longer name that ends in ours ("x__Host-second_factor"), and our name inside another value, are other cookies; they do not count.
         before = raw[:start].rstrip(" \t")
         if before and before[-1] != ";":
             continue
+        found += 1
         end = raw.find(";", start)
         yield raw[start + len(mark) : end if end >= 0 else len(raw)].strip(' \t"')
 
@@ -191,7 +192,7 @@ def first_cookie_value(environ: Environ, mark: str) -> str:
     """The first value under a name (`mark` is the name and "="), for looking it up where only values that were verified are kept."""
     raw: str = environ.get("HTTP_COOKIE", "")
     start = raw.find(mark)
-    if start < 0 or (start and raw[start - 1] not in " ;"):
+    if start < 0 or (start and raw[start - 1] != ";" and raw[start - 2 : start] != "; "):
         return ""
     end = raw.find(";", start)
     return raw[start + len(mark) : end] if end >= 0 else raw[start + len(mark) :]

@@ -179,9 +179,13 @@ def in_words(event: Event) -> str:
         "approved": f"approved{by}",
         "wrong": f"wrong code{by}",
         "denied": "denied on the phone",
+        "expired": "the request on the phone ran out",
+        "ignored": f"no {event.channel} needed: the app is on the phone",
         "closed": "codes are closed after too many wrong ones",
         "opened": "codes are open again",
         "revoked": "every pass revoked",
+        "disabled": "switched off by an administrator",
+        "enabled": "switched on again by an administrator",
     }
     return said.get(event.kind, event.kind)
 

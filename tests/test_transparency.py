@@ -978,7 +978,7 @@ def test_policy_that_answers_oddly_means_required(answer: Any) -> None:
     assert world.app_calls == 0
 
 
-@pytest.mark.parametrize("user", ["alice", "a" * 255, "Zoë", "李小龍", "alice@example.com", "CN=Alice, O=Acorn", " ", "🙂"])
+@pytest.mark.parametrize("user", ["alice", "a" * 255, "Zoë", "李小龍", "alice@example.com", "CN=Alice, O=Acorn", "🙂"])
 def test_every_other_text_is_somebody(doubtful: World, user: str) -> None:
     calls = doubtful.app_calls
     for identity in (user, (user, "one"), Login(user), Login(user, "one")):

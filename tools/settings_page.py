@@ -22,6 +22,7 @@ LIMITS_HEAD = """
 
 `limits={"code.user": [(5, 900), (20, 86400)], ...}` replaces budgets rule by rule: a list of (tries, seconds). The last word of a rule is what is counted;
 rules with `new` are for numbers that nobody has proved yet. Only the end of its window, and a success that gives its own try back, lower a count.
+The longest window of `code.user`, where it is a week or more, closes codes for that user until `authy-wsgi users open`.
 
 | rule | tries |
 | --- | --- |

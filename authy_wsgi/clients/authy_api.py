@@ -117,13 +117,13 @@ class AuthyAPI:
             raise Unavailable("provider", f"an unexpected answer to {by}")
         return Sent(ignored, _words(body.get("device"), 40))
 
-    def request_email(self, authy_id: int, *, action: str = "") -> Sent:
-        """Send a code by e-mail, to the address that the user was registered with."""
+    def request_email(self, authy_id: int, *, action: str = "") -> str:
+        """Send a code by e-mail: the address that it went to. Whoever registered the number first may have named another one than yours."""
         query = {"action": action} if action else {}
         body = _success(self.wire.call("POST", ("protected", "json", "email", str(authy_id)), query=query))
-        if "token" in body or not isinstance(body.get("email_id"), str):
+        if "token" in body or not isinstance(body.get("email_id"), str) or not isinstance(body.get("email"), str):
             raise Unavailable("provider", "an unexpected answer to email")
-        return Sent(ignored=False)
+        return str(body["email"])
 
     def verify(self, authy_id: int, token: str, *, action: str = "") -> str:
         """The kind of device that a valid code came from ("sms", "android", ...), "" where the provider does not say. An invalid code is an `AuthyError`.

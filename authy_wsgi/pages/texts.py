@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 
 from authy_wsgi.errors import Misconfigured
 
@@ -29,9 +30,10 @@ TEXTS: Mapping[str, str] = {
     "code.wrong": "That code is not right. Check it and try again.",
     "code.used": "That code was used already. Wait for the next one, or ask for a new message.",
     "code.malformed": "A code has 6 to 10 digits. Check it and type it again.",
-    "code.throttled": "Too many wrong codes. Come back {when}. Approving on your phone still works.",
-    "code.throttled.attempt": "Too many wrong codes in this sign-in. Sign in again {when}, or approve on your phone.",
-    "code.closed": "Codes are closed for your account after too many wrong ones. Approve on your phone, or ask the people who run this site to open it.",
+    "code.throttled": "Too many wrong codes. Come back {when}.",
+    "code.throttled.attempt": "Too many wrong codes in this sign-in. Sign in again {when}.",
+    "code.closed": "Codes are closed for your account after too many wrong ones. Ask the people who run this site to open them.",
+    "code.push_open": " Approving on your phone still works.",
     "code.expired": "That code has run out. Choose how to get a new one.",
     # Push
     "push.expired": "The request ran out before you answered it. Nobody got in. Try again, or choose another way.",
@@ -65,7 +67,18 @@ def read_texts(folder: str) -> Mapping[str, str]:
     unknown = sorted(set(given) - set(TEXTS)) if isinstance(given, dict) else ["everything"]
     if unknown:
         raise Misconfigured(f"texts.json in the templates folder holds unknown names: {', '.join(unknown)}.")
-    return {**TEXTS, **{name: str(text) for name, text in given.items()}}
+    for name, text in given.items():
+        if not isinstance(text, str) or not _places(text) <= _places(TEXTS[name]):
+            raise Misconfigured(f"texts.json: {name} must be a text with no other places than {', '.join(sorted(_places(TEXTS[name]))) or 'none'} in braces.")
+    return {**TEXTS, **given}
+
+
+def _places(text: str) -> set[str]:
+    """The names in braces; one that no text has, where the braces do not fit."""
+    try:
+        return {name for _, name, _, _ in Formatter().parse(text) if name is not None} | {"site"}
+    except ValueError:
+        return {"(braces that do not fit)"}
 
 
 def in_words(seconds: int) -> str:

@@ -13,8 +13,8 @@ from authy_wsgi.backend import Answer, Backend
 from authy_wsgi.contracts import Environ, Login, Outcome, User, Way
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, Throttled, Unavailable
 from authy_wsgi.pages.look import Look, respond_json
-from authy_wsgi.pages.visit import CookieMissing, Reception, Untrusted, Visit, cookie_cause, page_values, renewed
-from authy_wsgi.site import RequestError, Response, Routes, header, path_of
+from authy_wsgi.pages.visit import CSRF_SECONDS, CookieMissing, Reception, Untrusted, Visit, cookie_cause, page_values, renewed
+from authy_wsgi.site import RequestError, Response, Routes, as_path, header, path_of
 from authy_wsgi.tickets import Pass, delete_cookie, set_cookie
 
 log = logging.getLogger("authy_wsgi")
@@ -80,13 +80,18 @@ class Pages:
         except CookieMissing:
             return self._cookie_missing(visit)
         except Untrusted as error:
+            if _by_script(visit.environ):
+                return respond_json(403, {"state": "ended", "url": visit.url()})
             return self._message(visit, error.status, "Nothing was done", self._look.text(error.detail))
         except RequestError as error:
             return self._request_error(visit.environ, error)
         except AttemptEnded as ended:
+            if _by_script(visit.environ):
+                return respond_json(200, {"state": "ended", "url": visit.url()})
             if str(ended) == "disabled":
                 return self._message(visit, 403, "Your account is switched off", self._look.text("disabled"))
-            return self._choose(renewed(visit), 422, self._look.text("changed"))
+            text = "changed" if str(ended) in ("the account has changed", "what allowed it is gone", "the factor is gone") else "ended"
+            return self._choose(renewed(visit), 422, self._look.text(text))
         except Unavailable as failure:
             log.warning("%s", failure)
             return self._broken(visit, name, "unavailable" if failure.what == "provider" else "unavailable.us")
@@ -97,6 +102,8 @@ class Pages:
     # Answers that are not about a page of their own
 
     def _anonymous(self, environ: Environ) -> Response:
+        if _by_script(environ):
+            return respond_json(403, {"state": "ended", "url": self._settings.login_url or as_path(str(environ.get("SCRIPT_NAME", "")), "/")})
         return self._look.page("anonymous.html", 403, self._plain_values(environ, message=self._look.text("anonymous"), login_url=self._settings.login_url))
 
     def _plain_values(self, environ: Environ, **more: Any) -> dict[str, Any]:
@@ -122,7 +129,9 @@ class Pages:
         )
         response = self._look.page(template, status, shown)
         if not visit.kept:
-            response.headerlist.append(set_cookie(self._names["attempt"], self._reception.attempt_cookie(visit), secure=self._settings.https, max_age=600))
+            response.headerlist.append(
+                set_cookie(self._names["attempt"], self._reception.attempt_cookie(visit), secure=self._settings.https, max_age=CSRF_SECONDS)
+            )
         return response
 
     def _message(self, visit: Visit, status: int, heading: str, message: str, **values: Any) -> Response:
@@ -137,7 +146,7 @@ class Pages:
     def _stale(self, name: str, visit: Visit) -> Response:
         """A POST of another attempt of this person: nothing is done, the page comes back with the fields kept."""
         message = self._look.text("stale")
-        if header(visit.environ, "Accept") == "application/json":
+        if _by_script(visit.environ):
             return respond_json(409, {"state": "stale", "url": visit.url()})
         if name == "enrol":
             return self._enrol_form(visit, 409, message, "")
@@ -147,13 +156,13 @@ class Pages:
         return self._choose(visit, 409, message)
 
     def _cookie_missing(self, visit: Visit) -> Response:
-        cause = cookie_cause(visit.environ, https=self._settings.https)
+        cause = cookie_cause(visit.environ, self._settings)
         return self._page(visit, "cookie.html", 400, cause=cause)
 
     def _broken(self, visit: Visit, name: str, text: str) -> Response:
         """Something did not answer: what the person was doing stays possible."""
         message = self._look.text(text)
-        if header(visit.environ, "Accept") == "application/json":
+        if _by_script(visit.environ):
             return respond_json(503, {"state": "unavailable", "message": message}, headers={"Retry-After": "2"})
         if text == "unavailable":
             try:
@@ -205,7 +214,7 @@ class Pages:
         if not user.factors:
             return self._go(visit, visit.url("/enrol", **_carried(visit, "invite")))
         if visit.presented is None and "again" not in visit.fields and self._backend.just_granted(visit.login, visit.context):
-            return self._page(visit, "cookie.html", cause=cookie_cause(visit.environ, https=self._settings.https))
+            return self._page(visit, "cookie.html", cause=cookie_cause(visit.environ, self._settings))
         outcome = self._backend.outcome(visit.attempt_id, visit.login, visit.context.at) if visit.kept else None
         if outcome is not None:
             if visit.presented is None and self._backend.resume(visit.attempt_id, visit.login, visit.context.at):
@@ -252,7 +261,8 @@ class Pages:
         return attempt, visit if attempt.id == visit.attempt_id else renewed(visit, attempt.id)
 
     def _post_start(self, visit: Visit) -> Response:
-        if visit.kept and self._backend.resume(visit.attempt_id, visit.login, visit.context.at):
+        # A tab that was left behind: what it asks for is there already, so nothing is sent.
+        if visit.satisfied(self._settings.lifetime) or (visit.kept and self._backend.resume(visit.attempt_id, visit.login, visit.context.at)):
             return self._go(visit, visit.url("/continue"))
         attempt, visit = self._begin(visit)
         asked = visit.fields
@@ -300,6 +310,8 @@ class Pages:
 
     def _post_code(self, visit: Visit) -> Response:
         attempt, waiting = self._under_way(visit)
+        if attempt is None and visit.satisfied(self._settings.lifetime):
+            return self._go(visit, visit.url("/continue"))
         if attempt is None:
             return self._choose(visit, 422, self._look.text("ended"))
         try:
@@ -321,14 +333,15 @@ class Pages:
             text = {"no_challenge": "code.expired", "ended": "ended"}.get(reason, "ended")
             return self._choose(visit if reason == "no_challenge" else renewed(visit), 422, self._look.text(text))
         status = 429 if outcome is Outcome.THROTTLED or answer.left == 0 else 422
-        return self._code_page(visit, attempt, waiting, status, self._complaint(answer, visit.context.at))
+        push_open = not waiting.candidate and any(way.kind == "wait" for way in self._backend.ways(attempt))
+        return self._code_page(visit, attempt, waiting, status, self._complaint(answer, visit.context.at, push_open=push_open))
 
-    def _complaint(self, answer: Answer, now: int) -> str:
+    def _complaint(self, answer: Answer, now: int, *, push_open: bool) -> str:
         reason, left, text = answer.verdict.reason, answer.left, self._look.text
         when = max(1, (answer.again_at or now + 900) - now)
         if answer.verdict.outcome is Outcome.THROTTLED:
             name = {"closed": "code.closed", "code.attempt": "code.throttled.attempt"}.get(reason, "code.throttled")
-            return text(name, when=when)
+            return text(name, when=when) + (text("code.push_open") if push_open else "")
         if reason in ("malformed", "used"):
             return text(f"code.{reason}")
         if left == 0:
@@ -361,7 +374,7 @@ class Pages:
 
     def _post_poll(self, visit: Visit) -> Response:
         attempt, waiting = self._under_way(visit)
-        script = header(visit.environ, "Accept") == "application/json"
+        script = _by_script(visit.environ)
         if attempt is None:
             state = "approved" if visit.satisfied(self._settings.lifetime) else "ended"
             return respond_json(200, {"state": state, "url": visit.url("/continue")}) if script else self._go(visit, visit.url("/continue"))
@@ -420,7 +433,7 @@ class Pages:
         invited = mode == "invited" and self._invitation(visit) in user.invitations and self._invitation(visit) != ""
         if mode == "none" or (mode == "invited" and not invited) or (mode == "known" and not known):
             return self._page(visit, "closed.html", 403, mode=mode)
-        country = visit.fields.get("country", "") or _region_of(profile.phone)
+        country = visit.fields.get("country", "") or profile.country or _region_of(profile.phone)
         return self._page(
             visit,
             "enrol.html",
@@ -440,6 +453,10 @@ class Pages:
         return any(getattr(client, "needs_email", False) for client in self._settings.clients)
 
     def _invitation(self, visit: Visit) -> str:
+        """The id of the invitation that the request carries, or that the enrolment under way rests on."""
+        attempt, _ = self._under_way(visit)
+        if attempt and attempt.allowed.startswith("invited:") and not visit.fields.get("invite"):
+            return attempt.allowed.partition(":")[2]
         return self._backend.accounts.invitation(visit.fields.get("invite", ""), visit.login.user_id, visit.context.at)
 
     def _post_enrol(self, visit: Visit) -> Response:
@@ -475,6 +492,11 @@ class Pages:
         secure = self._settings.https
         gone = [delete_cookie(self._names[kind], secure=secure) for kind in ("pass", "attempt")]
         return self._go(replace(visit, kept=True), self._settings.logout_url or self._settings.login_url or visit.base, *gone)
+
+
+def _by_script(environ: Environ) -> bool:
+    """Whether the waiting page's script asks, which reads JSON only."""
+    return header(environ, "Accept") == "application/json"
 
 
 def _carried(visit: Visit, name: str) -> dict[str, str]:

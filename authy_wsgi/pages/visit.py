@@ -171,13 +171,13 @@ def renewed(visit: Visit, attempt_id: str = "") -> Visit:
     return replace(visit, attempt_id=attempt_id or new_id(), minted=visit.context.at, kept=False)
 
 
-def cookie_cause(environ: Environ, *, https: bool) -> str:
+def cookie_cause(environ: Environ, settings: Settings) -> str:
     """Why a browser may not have kept our cookie: "http" (Secure, but no TLS), "host" (another name than before), else "cookies"."""
-    scheme = environ.get("wsgi.url_scheme", "http")
-    if https and scheme == "http":
+    if settings.https and not settings.public_url and environ.get("wsgi.url_scheme", "http") == "http":
         return "http"
-    origin = header(environ, "Origin").partition("://")[2]
-    return "host" if origin and plain_host(origin) != plain_host(header(environ, "Host")) else "cookies"
+    usual = settings.public_url.partition("://")[2] or header(environ, "Host")
+    origin = header(environ, "Origin").partition("://")[2] or header(environ, "Host")
+    return "host" if plain_host(origin) != plain_host(usual) else "cookies"
 
 
 def page_values(visit: Visit, **more: Any) -> dict[str, Any]:

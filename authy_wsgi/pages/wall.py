@@ -79,12 +79,13 @@ class Wall:
         return response
 
 
-def came_from(environ: Environ) -> str:
+def came_from(environ: Environ, public_host: str = "") -> str:
     """The path of the page that a form was on, from a Referer of our own origin; "" otherwise."""
     try:
         parts = urlsplit(header(environ, "Referer")[:2000])
     except ValueError:
         return ""
-    if not parts.path.startswith("/") or parts.path.startswith(("//", "/\\")) or plain_host(parts.netloc) != plain_host(header(environ, "Host")):
+    hosts = {plain_host(header(environ, "Host")), plain_host(public_host)} - {""}
+    if not parts.path.startswith("/") or parts.path.startswith(("//", "/\\")) or plain_host(parts.netloc) not in hosts:
         return ""
     return encoded_path(parts.path) + encoded_query(parts.query)

@@ -19,10 +19,10 @@ class MemoryStore:
     def __init__(self, *, case_sensitive_ids: bool = False) -> None:
         self._lock = threading.Lock()
         self._rows: dict[str, tuple[str, int, str]] = {}
-        self._case_sensitive = case_sensitive_ids
+        self.case_sensitive_ids = case_sensitive_ids
 
     def _row(self, user_id: str) -> tuple[str, int, str] | None:
-        row = self._rows.get(fold(user_id, case_sensitive=self._case_sensitive))
+        row = self._rows.get(fold(user_id, case_sensitive=self.case_sensitive_ids))
         if row is not None and row[0] != user_id:
             raise AmbiguousUser("two spellings of one user id")
         return row
@@ -39,19 +39,19 @@ class MemoryStore:
             row = self._row(user.id)
             if (row[1] if row else 0) != user.version:
                 raise Conflict("the stored version is another one")
-            self._rows[fold(user.id, case_sensitive=self._case_sensitive)] = (user.id, saved.version, document)
+            self._rows[fold(user.id, case_sensitive=self.case_sensitive_ids)] = (user.id, saved.version, document)
         return saved
 
     def delete(self, user_id: str) -> None:
         left = tombstone(user_id)
         with self._lock:
             if self._row(user_id) is not None:
-                self._rows[fold(user_id, case_sensitive=self._case_sensitive)] = (user_id, left.version, dump_user(left))
+                self._rows[fold(user_id, case_sensitive=self.case_sensitive_ids)] = (user_id, left.version, dump_user(left))
 
     def erase(self, user_id: str) -> None:
         with self._lock:
             if self._row(user_id) is not None:
-                del self._rows[fold(user_id, case_sensitive=self._case_sensitive)]
+                del self._rows[fold(user_id, case_sensitive=self.case_sensitive_ids)]
 
     def ids(self, after: str = "", limit: int = 1000) -> Sequence[str]:
         with self._lock:

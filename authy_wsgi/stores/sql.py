@@ -24,7 +24,7 @@ class SQLStore:
 
     def __init__(self, url: str | Database, *, case_sensitive_ids: bool = False) -> None:
         self.database = url if isinstance(url, Database) else Database(url)
-        self._case_sensitive = case_sensitive_ids
+        self.case_sensitive_ids = case_sensitive_ids
         self.database.prepare()
 
     def __repr__(self) -> str:
@@ -41,7 +41,7 @@ class SQLStore:
     def _row(self, connection: Connection, user_id: str) -> Any:
         """The user's row, None where there is none; `AmbiguousUser` where only another spelling has one."""
         # SECURITY: by id as well as by its folded form, which another setting of case_sensitive_ids may have made: nobody who is enrolled may look like nobody.
-        folded = fold(user_id, case_sensitive=self._case_sensitive)
+        folded = fold(user_id, case_sensitive=self.case_sensitive_ids)
         rows = connection.execute(select(USERS).where(or_(USERS.c.id == user_id, USERS.c.folded == folded))).all()
         for row in rows:
             if row.id == user_id:
@@ -72,7 +72,7 @@ class SQLStore:
             return connection.execute(update(USERS).where(*mine).values(values)).rowcount == 1
         try:
             with connection.begin_nested():
-                connection.execute(insert(USERS).values(folded=fold(user.id, case_sensitive=self._case_sensitive), id=user.id, **values))
+                connection.execute(insert(USERS).values(folded=fold(user.id, case_sensitive=self.case_sensitive_ids), id=user.id, **values))
         except IntegrityError:
             return False
         return True

@@ -10,6 +10,8 @@ import pytest
 
 from .stage import CHROMIUM, Demo, Person, Watch, fresh_number, launched
 
+MILLISECONDS = 15_000
+
 _names = iter(f"member{number}" for number in range(1, 1000))
 
 
@@ -57,24 +59,35 @@ def watch() -> Iterator[Watch]:
     """What the browsers of a test complain of; nothing, when it has ended."""
     watching = Watch()
     yield watching
+    watching.end()
     assert watching.unexpected() == []
 
 
+@pytest.fixture(scope="package")
+def handsets(chromium: Any) -> Iterator[Any]:
+    """Where the phones' pages are open: no cookie of a site ever gets there."""
+    context = chromium.new_context(viewport={"width": 420, "height": 900})
+    context.set_default_timeout(MILLISECONDS)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def people(chromium: Any, bottle: Demo, watch: Watch) -> Iterator[Callable[..., Person]]:
+def people(chromium: Any, handsets: Any, bottle: Demo, watch: Watch) -> Iterator[Callable[..., Person]]:
     """Makes somebody with a browser and a phone of their own: at the Bottle site unless told otherwise."""
-    open_now: list[Any] = []
+    watch.over(handsets)
+    present: list[Person] = []
 
     def appear(demo: Demo | None = None, context: Any = None, **about: Any) -> Person:
         used = context or chromium.new_context(viewport={"width": 420, "height": 800})
-        handset = chromium.new_context(viewport={"width": 420, "height": 900})
-        for each in (used, handset):
-            if each not in open_now:
-                watch.over(each)
-                each.set_default_timeout(15_000)
-                open_now.append(each)
-        return Person(demo or bottle, used, handset, about.pop("name", None) or next(_names), about.pop("number", None) or fresh_number(), **about)
+        if all(used is not person.context for person in present):
+            watch.over(used)
+            used.set_default_timeout(MILLISECONDS)
+        present.append(Person(demo or bottle, used, handsets, about.pop("name", None) or next(_names), about.pop("number", None) or fresh_number(), **about))
+        return present[-1]
 
     yield appear
-    for each in open_now:
-        each.close()
+    watch.end()
+    for person in present:
+        person.put_away()
+        person.context.close()

@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,27 @@ def site_pages(chromium: Any, folder: Path) -> Iterator[str]:
             demo.end()
 
 
+def for_the_readme(chromium: Any, target: Path) -> None:
+    """The waiting page of the running demo, and beside it the phone that it waits for."""
+    demo = Demo("bottle", Path(tempfile.mkdtemp()))
+    try:
+        look: dict[str, Any] = {"viewport": {"width": 440, "height": 830}, "device_scale_factor": 1.5, "color_scheme": "light", "reduced_motion": "reduce"}
+        context = chromium.new_context(**look)
+        alice = Person(demo, context, context, "alice", "202-555-0123")
+        alice.become_member(app=True)
+        alice.come_back()
+        alice.ask_phone()
+        alice.phone.locator("#pending .request").wait_for()
+        pictures = [b64encode(page.screenshot()).decode() for page in (alice.page, alice.phone)]
+        figures = "".join(f'<img src="data:image/png;base64,{picture}">' for picture in pictures)
+        style = "img{width:440px;border:1px solid #c9ced6;border-radius:16px}body{margin:0;display:flex;gap:20px;width:904px}"
+        page = chromium.new_page(viewport={"width": 904, "height": 832}, device_scale_factor=1.5)
+        page.set_content(f"<!doctype html><style>{style}</style>{figures}", wait_until="load")
+        page.screenshot(path=str(target), omit_background=True)
+    finally:
+        demo.end()
+
+
 def index(folder: Path, names: list[str]) -> None:
     rows = []
     for name in names:
@@ -113,8 +135,11 @@ def main(arguments: list[str]) -> int:
         print("There is no chromium, chromium-browser or google-chrome here.", file=sys.stderr)
         return 2
     logging.getLogger("authy_wsgi").setLevel(logging.CRITICAL)
-    chosen.folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright, launched(playwright) as chromium:
+        if chosen.readme:
+            for_the_readme(chromium, ROOT / "docs/screenshot.png")
+            return 0
+        chosen.folder.mkdir(parents=True, exist_ok=True)
         names = []
         for name in our_pages(chromium, chosen.folder, lambda name: chosen.only in name):
             print(name)

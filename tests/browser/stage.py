@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
+import requests
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -102,23 +104,33 @@ class Demo:
 
 
 class Watch:
-    """Everything that a browser complains of, and every host that it asks. A page's own status (401, 403, 422, 429, 503) is no complaint."""
+    """Everything that a browser complains of, and every host that it asks. The status of a page that says no is no complaint."""
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
         self.expected: list[str] = []
+        self._watched: list[tuple[Any, str, Any]] = []
 
     def over(self, context: Any) -> None:
-        context.on("console", self._console)
-        context.on("weberror", lambda fault: self.complaints.append(str(fault.error)))
-        context.on("request", self._request)
+        """Watch every page of this context, until `end`."""
+        for kind, handler in (("console", self._console), ("weberror", self._fault), ("request", self._request)):
+            context.on(kind, handler)
+            self._watched.append((context, kind, handler))
+
+    def end(self) -> None:
+        while self._watched:
+            context, kind, handler = self._watched.pop()
+            context.remove_listener(kind, handler)
+
+    def _fault(self, fault: Any) -> None:
+        self.complaints.append(str(fault.error))
 
     def _console(self, message: Any) -> None:
         if message.type not in ("error", "warning"):
             return
         if str(message.location.get("url")).endswith("/favicon.ico"):
             return  # Browsers ask for it on their own where a page names no icon.
-        if re.match(r"Failed to load resource: the server responded with a status of (401|403|422|429|503) ", message.text):
+        if re.match(r"Failed to load resource: the server responded with a status of (400|401|403|404|409|422|429|503) ", message.text):
             return
         self.complaints.append(f"{message.type}: {message.text} ({message.location.get('url')})")
 
@@ -133,12 +145,12 @@ class Watch:
 class Person:
     """Somebody at a computer (`page`), with a phone (`phone`, its page at the simulator) on the table."""
 
-    def __init__(self, demo: Demo, context: Any, handset: Any, name: str, number: str, password: str = PASSWORD) -> None:
+    def __init__(self, demo: Demo, context: Any, handsets: Any, name: str, number: str, password: str = PASSWORD) -> None:
         self.demo = demo
         self.context = context
         self.page = context.new_page()
         self.name, self.number, self.password = name, number, password
-        self._handset = handset
+        self._handsets = handsets
         self._phone: Any = None
 
     # At the computer
@@ -193,23 +205,27 @@ class Person:
         right = {message["code"] for message in self.demo.simulator.read(self.number)["messages"]}
         return next(code for code in ("1111111", "2222222", "3333333") if code not in right)
 
-    def send(self, path: str, form: str, **fields: str) -> Any:
-        """Open a page and send its form, as this browser but without drawing anything: for what another test presses by hand."""
-        html = self.context.request.get(self.demo.url + path, headers={"Accept": "text/html"}).text()
-        hidden = dict(re.findall(r'<input type="hidden" name="(csrf|csrf_token|next)" value="([^"]*)"', html.partition(f'action="{form}"')[2]))
-        return self.context.request.post(self.demo.url[:-1] + form, form={**hidden, **fields}, headers={"Accept": "text/html"})
-
     def become_member(self, *, app: bool = False) -> None:
-        """Join the Bottle site and enrol, quickly; ends signed out, with or without the Authy app on the phone."""
-        self.send("register", "/register", name=self.name, password=self.password, email=f"{self.name}@example.com", country="US", phone=self.number)
-        self.send("login", "/login", name=self.name, password=self.password)
-        self.send("second-factor/enrol", "/second-factor/enrol")
+        """Join the Bottle site and enrol without a browser, with or without the Authy app on the phone; another test does the same by hand."""
+        http = requests.Session()
+        http.trust_env = False
+        http.headers["Accept"] = "text/html"
+
+        def send(path: str, **fields: str) -> None:
+            """Open a page of the site and send the form on it that leads back to it."""
+            html = http.get(self.demo.url + path, timeout=PATIENCE).text
+            hidden = dict(re.findall(r'<input type="hidden" name="(csrf|next)" value="([^"]*)"', html.partition(f'action="/{path}"')[2]))
+            http.post(self.demo.url + path, {**hidden, **fields}, timeout=PATIENCE)
+
+        send("register", name=self.name, password=self.password, email=f"{self.name}@example.com", country="US", phone=self.number)
+        send("login", name=self.name, password=self.password)
+        send("second-factor/enrol")
         phone = self.demo.simulator.read(self.number)
         if app:
             self.demo.simulator.send(f"{phone['authy_id']}/app", installed="true")
-        inside = self.send("second-factor/code", "/second-factor/code", code=phone["messages"][-1]["code"])
-        assert "How you proved it is you" in self.context.request.get(self.demo.url + "members").text(), inside.text()
-        self.send("logout", "/logout")
+        send("second-factor/code", code=phone["messages"][-1]["code"])
+        assert "How you proved it is you" in http.get(self.demo.url + "members", timeout=PATIENCE).text
+        http.close()
 
     def inside(self, page: Any = None) -> None:
         self.arrives(f"Good to see you, {self.name}", page)
@@ -240,9 +256,14 @@ class Person:
     def phone(self) -> Any:
         """The phone's page, open."""
         if self._phone is None:
-            self._phone = self._handset.new_page()
+            self._phone = self._handsets.new_page()
             self._phone.goto(self.demo.simulator.phones + e164(self.number))
         return self._phone
+
+    def put_away(self) -> None:
+        """Close the phone's page."""
+        if self._phone is not None:
+            self._phone.close()
 
     def read_code(self, newest: Callable[[str], bool] = bool) -> str:
         """The code of the newest message, read from the phone's screen."""
