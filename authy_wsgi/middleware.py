@@ -27,7 +27,7 @@ from authy_wsgi.identity import login_reader, remote_user
 from authy_wsgi.ledgers.sql import SQLLedger
 from authy_wsgi.pages.look import Look
 from authy_wsgi.pages.views import Pages
-from authy_wsgi.pages.visit import Reception, good_until, meets
+from authy_wsgi.pages.visit import Reception, good_until
 from authy_wsgi.pages.wall import Wall, came_from, kind_of
 from authy_wsgi.policy import REQUIRED, Exemptions, full_path, required
 from authy_wsgi.settings import Settings
@@ -126,7 +126,7 @@ class SecondFactor:
             if path.startswith(self._prefix) and (path == self._prefix or path.startswith(self._below)):
                 return self._own_page(environ, login)
             environ[_BASE_KEY] = environ.get("SCRIPT_NAME", "")
-            return self._judge(environ, self._whose(environ, login))
+            return self._judge(environ, self._read_login(login(environ) if callable(login) else login))
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
@@ -160,12 +160,13 @@ class SecondFactor:
         return self._ask(environ, who, need, strict=False)
 
     def _refuse_many_processes(self, environ: Environ) -> None:
-        if self._needs_one_process and environ.get("wsgi.multiprocess"):
+        if environ.get("wsgi.multiprocess"):
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
 
     def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> Response | None:
         """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
-        self._refuse_many_processes(environ)
+        if self._needs_one_process:
+            self._refuse_many_processes(environ)
         now = self._clock()
         token = first_cookie_value(environ, self._mark)
         if not strict and (warm := self._warm.get(token)) is not None:
@@ -174,9 +175,9 @@ class SecondFactor:
                 environ[PROVEN_KEY] = seen
                 return None
         held = self._live_pass(environ, who, now, strict=strict)
-        if held is not None and meets(held, need, now, self.settings.lifetime):
+        if held is not None and now < (until := good_until(held, need, self.settings.lifetime)):
             seen = environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
-            self._keep_warm(token, held, who, need, now, seen)
+            self._keep_warm(token, held, (who, need, now, until, seen))
             return None
         if need.if_enrolled and not strict and not self._accounts.standing(who.user_id, now, self.settings.recheck).enrolled:
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
@@ -187,25 +188,21 @@ class SecondFactor:
             return None
         return self._answer(environ, who, need, now)
 
-    def _keep_warm(self, token: str, held: Pass, who: Login, need: Need, now: int, seen: Proven) -> None:
+    def _keep_warm(self, token: str, held: Pass, judged: tuple[Login, Need, int, int, Proven]) -> None:
         """Remember that this pass, for this login and need, needs no second look until a proof is too old or the user's record is due for a reading.
 
         SECURITY: the entry holds the very reading of the record that it rests on; any newer reading, or a change made here, makes it void.
         """
+        who, need, now, until, seen = judged
         standing = self._accounts.standings.get(who.user_id)
-        # The reading may be newer than the one that the pass was judged by, and not carry it any more.
-        if (
-            standing is None
-            or not _carries(standing, held)
-            or not self._accounts.writable
-            or self.settings.idle is not None
-            or self._tickets.read_pass(token) != held
-        ):
+        # The reading may be newer than the one that the pass was judged by, and not carry it any more; and another cookie may have been the good one.
+        if standing is None or not _carries(standing, held) or self._tickets.read_pass(token) != held:
             return
-        until = min(standing.read_at + self.settings.recheck, good_until(held, need, self.settings.lifetime))
+        if not self._accounts.writable or self.settings.idle is not None:
+            return
         if len(self._warm) >= _MEMO_SIZE:
             self._warm.clear()
-        self._warm[token] = (who, need, now, until, standing, seen)
+        self._warm[token] = (who, need, now, min(standing.read_at + self.settings.recheck, until), standing, seen)
 
     def require(
         self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None, *, max_age: int | None = None, strength: Strength | None = None
@@ -307,7 +304,8 @@ class SecondFactor:
             log.warning("X-Forwarded-For is not read here: network budgets count no proxy's address. Wrap the whole: ProxyFix(SecondFactor(app)).")
 
     def _own_page(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Response:
-        self._refuse_many_processes(environ)
+        if self._needs_one_process:
+            self._refuse_many_processes(environ)
         if not client_network(environ):
             self._warn_of_proxy(environ)
         return self._pages.serve(environ, lambda: self._whose(environ, login))

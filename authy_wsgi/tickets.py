@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from itsdangerous import BadData, Signer, URLSafeSerializer
+from itsdangerous.signer import SigningAlgorithm
 from webob.cookies import make_cookie
 
 from authy_wsgi.contracts import Environ, Login, Proof
@@ -151,17 +153,30 @@ class Tickets:
             return None
 
 
+class _HMACSHA256(SigningAlgorithm):
+    """HMAC with SHA-256 in one call: the standard library's `hmac.new`, which itsdangerous takes, costs three times as much."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
 class _Serializer(URLSafeSerializer):
     """itsdangerous' untimed URL-safe serializer (all times are ours, inside the payload), with one signer made once instead of at each call."""
 
     def __init__(self, keys: Sequence[bytes], label: str) -> None:
         # itsdangerous takes the oldest key first and signs with the last; the order of ours is the other way round.
         # The keys are HKDF's, one for each label, so there is nothing left for a signer's own derivation to do.
-        super().__init__(list(reversed(keys)), salt=label.encode(), signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "none"})
+        super().__init__(list(reversed(keys)), salt=label.encode(), signer_kwargs={"algorithm": _HMACSHA256(), "key_derivation": "none"})
         self._made = super().make_signer()
 
     def make_signer(self, salt: str | bytes | None = None) -> Signer:
         return self._made
+
+    def load_payload(self, payload: bytes, *args: Any, **kwargs: Any) -> Any:
+        """The content of a payload whose signature is good: what itsdangerous does, in one step where nothing is compressed."""
+        if payload[:1] == b".":
+            return super().load_payload(payload, *args, **kwargs)
+        return json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)).decode())
 
     def iter_unsigners(self, salt: str | bytes | None = None) -> Iterator[Signer]:
         yield self._made

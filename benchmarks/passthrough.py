@@ -24,7 +24,7 @@ from repoze.who.plugins.auth_tkt import AuthTktCookiePlugin  # noqa: E402
 
 from authy_wsgi import AuthyClient, Login, MemoryLedger, MemoryStore, SecondFactor, environ_key  # noqa: E402
 from authy_wsgi.contracts import Proof, User  # noqa: E402
-from authy_wsgi.tickets import Pass  # noqa: E402
+from authy_wsgi.tickets import Pass, digest, short  # noqa: E402
 
 LOGIN = Login("alice", "0123456789abcdef")
 OTHERS = 'theme=dark; prefs={"a": [1, 2]}; _ga=GA1.2.1234567890.1234567890; session=0123456789abcdef0123456789abcdef; '
@@ -76,7 +76,7 @@ def second_factor() -> tuple[SecondFactor, Callable[[int], str]]:
     tickets, epoch, now = gate._tickets, gate.backend.accounts.epoch(user), gate.settings.clock()
 
     def cookie(number: int) -> str:
-        held = Pass(f"{number:022}", tickets.holder(LOGIN), epoch, (Proof("sms", now - 60),))
+        held = Pass(short(digest(str(number))), tickets.holder(LOGIN), epoch, (Proof("sms", now - 60),))
         return f"{OTHERS}__Host-second_factor={tickets.sign('pass', held.payload())}"
 
     return gate, cookie

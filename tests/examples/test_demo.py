@@ -128,7 +128,7 @@ def test_a_sign_in_is_told_line_by_line_and_ctrl_c_ends_it(demos: Any, tmp_path:
     demo.line(r"^\d\d:\d\d:\d\d alice  sent sms$")
     code = alice.http.get(phones + "+12025550123.json", timeout=PATIENCE).json()["messages"][-1]["code"]
     alice.send("/code", code="0000000" if code != "0000000" else "1111111")
-    demo.line(r" alice  wrong code$")
+    demo.line(r" alice  wrong code by sms$")
     alice.send("/code", code=code)
     assert alice.heading == "Good to see you, alice"
     demo.line(r" alice  enrolled by sms$")
