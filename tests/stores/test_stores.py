@@ -318,7 +318,7 @@ def test_a_new_generation_revokes_over_a_store_that_can_only_be_read(own: World)
 
 def test_guessing_closes_codes_over_a_store_that_can_only_be_read_until_they_are_opened() -> None:
     phones = Phones()
-    world = World(users=phones, ledger=MemoryLedger(), enrolment="none", limits={"code.user": [(2, 86400)]})
+    world = World(users=phones, ledger=MemoryLedger(), enrolment="none", limits={"code.user": [(2, 7 * 86400)]})
     phones.ids["alice"] = world.client.api.register_user("alice@example.com", "4085555270", 1)
     alice = world.browser("alice")
     page = alice.choose(alice.visit(), "sms")
