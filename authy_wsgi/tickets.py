@@ -215,7 +215,9 @@ def first_cookie_value(environ: Environ, mark: str) -> str:
 
 def set_cookie(name: str, value: str, *, secure: bool, max_age: int | None = None) -> tuple[str, str]:
     """A Set-Cookie header for our own origin: HttpOnly, SameSite=Lax, Path=/, Secure behind TLS."""
-    return ("Set-Cookie", make_cookie(name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="Lax"))
+    cookie = make_cookie(name, value, path="/", secure=secure, httponly=True, samesite="Lax")
+    # By hand: WebOb would add an Expires too, reckoned by datetime.utcnow(), which warns since Python 3.12.
+    return ("Set-Cookie", cookie if max_age is None else f"{cookie}; Max-Age={max_age}")
 
 
 def delete_cookie(name: str, *, secure: bool) -> tuple[str, str]:
