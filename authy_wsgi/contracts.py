@@ -123,7 +123,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """One thing a person holds. `data` and `secret` are its client's; a store sees `secret` sealed, a client sees it open.
+    """One thing a person holds. `data` and `secret` are its client's. No bundled client keeps a secret yet; sealing them comes with the first.
 
     `label` is for the person: a masked number, a name they gave. `used` is written along with another save only, or when older than a day.
     """

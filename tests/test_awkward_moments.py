@@ -13,20 +13,6 @@ from tests.support import HTML, PHONE, Browser, World, form_to, way_form, words
 OTHER_SECRET = "another-secret-another-secret-another-1"
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def alice(world: World) -> Browser:
-    browser = world.browser("alice")
-    browser.enrolled()
-    browser.sign_in("alice")
-    world.clock.advance(3600)
-    return browser
-
-
 def test_after_a_whole_rotation_everybody_can_still_sign_in_and_enrol(tmp_path: Path) -> None:
     users = SQLStore(f"sqlite:///{tmp_path}/site.db")
     before = World(users=users)

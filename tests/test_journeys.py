@@ -13,16 +13,6 @@ def world(request: pytest.FixtureRequest) -> World:
     return World(below=request.param)
 
 
-@pytest.fixture
-def alice(world: World) -> Browser:
-    """A browser in which alice has enrolled, and then signed in anew at the site."""
-    browser = world.browser("alice")
-    browser.enrolled()
-    browser.sign_in("alice")
-    world.clock.advance(3600)
-    return browser
-
-
 def test_anonymous_requests_pass_untouched(world: World) -> None:
     response = world.browser(None).get("/public?x=1")
     assert response.text.startswith("app GET")

@@ -14,20 +14,6 @@ PAGES = ["/", "/code", "/push", "/enrol", "/continue", "/logout", "/start", "/po
 POSTS = ["/start", "/code", "/poll", "/continue", "/enrol", "/logout"]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def alice(world: World) -> Browser:
-    browser = world.browser("alice")
-    browser.enrolled()
-    browser.sign_in("alice")
-    world.clock.advance(3600)
-    return browser
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_every_answer_of_ours_carries_its_headers(world: World, alice: Browser, page: str) -> None:
     response = alice.get("/second-factor" + page)
