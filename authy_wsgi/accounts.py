@@ -48,7 +48,7 @@ class Accounts:
         self.asked: dict[str, int] = {}
 
     def read(self, user_id: str) -> User | None:
-        """The stored user. Whatever goes wrong in a store is `Unavailable`, so that a fault never reads as "no factor"."""
+        """The stored user, None where there is none. What a store raises goes on to the gate, which closes: a fault never reads as "no factor"."""
         return self._settings.users.get(user_id)
 
     def user(self, user_id: str) -> User:

@@ -21,6 +21,7 @@ from typing import Any
 from authy_wsgi import phones
 from authy_wsgi.accounts import Accounts
 from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, Waiting
+from authy_wsgi.codes import Codes
 from authy_wsgi.contracts import (
     Allowance,
     Budget,
@@ -77,15 +78,6 @@ class Answer:
         return self.grant is not None
 
 
-class _StepUsedError(Exception):
-    """A local verifier has seen this step already."""
-
-
-def _mark(attempt: Attempt, code: str) -> list[str]:
-    """What a burn leaves in a factor: by whom, and which code. The code itself is worth nothing any more."""
-    return [attempt.id, short(digest(code), 32)]
-
-
 def _answer(outcome: Outcome, reason: str = "", **more: Any) -> Answer:
     return Answer(verdict=Verdict(outcome=outcome, reason=reason), **more)
 
@@ -104,6 +96,7 @@ class Backend:
         self._attempts = Attempts(self._records)
         self.accounts = Accounts(settings, self._records, tickets)
         self._rules = EnrolmentRules(settings, self.accounts)
+        self._codes = Codes(settings, self._records, self.accounts)
 
     def context(self, **about: Any) -> Context:
         """A context for this moment; give what is known of the request (`network`, `browser`, `locale`, ...)."""
@@ -373,59 +366,17 @@ class Backend:
         return now if born is None else int(born)
 
     def _evaluate(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, context: Context) -> Answer:
-        now, reference = context.at, self._clients[factor.client].reference(factor)
-        used = (reference or factor.id, short(digest(code), 32))
-        budgets = self._limits.guessing(attempt.id, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=now)
-        allowance = self._limits.ask(budgets, now)
+        reference = self._clients[factor.client].reference(factor)
+        budgets = self._limits.guessing(attempt.id, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=context.at)
+        allowance = self._limits.ask(budgets, context.at)
         if not allowance:
             return self._refuse_try(attempt, allowance, context)
-        verdict = self._judge(attempt, user, factor, waiting, code, used, context)
+        verdict, at = self._codes.judge(attempt, user, factor, waiting, code, self._for_client(attempt, context))
         if not verdict:
             return self._fail(attempt, verdict, allowance, budgets, context, waiting)
-        burn = {"attempt": attempt.id, "channel": verdict.channel, "at": now, "local": verdict.factor is not None}
-        ttl = max(self.settings.code_memory, until(attempt.ends, now))
-        burnt = self._records.claim("used", *used, value=burn, ttl=ttl, now=now).value
-        won = burnt is not None and burnt["attempt"] == attempt.id
-        if won and verdict.factor is not None and waiting.candidate:
+        if waiting.candidate and verdict.factor is not None:
             waiting = replace(waiting, candidate=verdict.factor)
-        elif won and verdict.factor is not None:
-            won = self._burn_step(attempt, user, factor.id, waiting.challenge, code, context)
-        if not won:
-            return self._fail(attempt, Verdict(outcome=Outcome.WRONG, reason="used"), allowance, budgets, context, waiting)
-        return self._succeed(attempt, waiting, replace(verdict, channel=burnt["channel"]), burnt["at"], context, allowance.receipt)
-
-    def _judge(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, used: tuple[str, str], context: Context) -> Verdict:
-        """The client's verdict on a code that nobody else has burnt. What this attempt has burnt itself, in a request that died before it granted, has won."""
-        burnt = self._records.get("used", *used, now=context.at)
-        if burnt is not None and burnt["attempt"] != attempt.id:
-            return Verdict(outcome=Outcome.WRONG, reason="used")
-        if burnt is not None and not burnt.get("local"):
-            return Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"])
-        if burnt is not None and factor.data.get("burnt") == _mark(attempt, code):
-            return Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"], factor=factor)
-        return self._clients[factor.client].check(user, waiting.challenge, {"code": code}, self._for_client(attempt, context))
-
-    def _burn_step(self, attempt: Attempt, user: User, factor_id: str, challenge: Challenge, code: str, context: Context) -> bool:
-        """Save what a local verifier's answer has used up, before it grants; where the record has moved, the whole judgement again. False where it was used."""
-        mark, asked = _mark(attempt, code), self._for_client(attempt, context)
-
-        def burn(stored: User) -> User | None:
-            held = stored.factor(factor_id)
-            if held is None or self.accounts.epoch(stored) != attempt.epoch or self.accounts.is_closed(stored, "code", context.at):
-                raise AttemptEnded("the account has changed")
-            if held.data.get("burnt") == mark:
-                return None
-            verdict = self._clients[held.client].check(stored, challenge, {"code": code}, asked)
-            if not verdict or verdict.factor is None:
-                raise _StepUsedError
-            kept = replace(verdict.factor, data={**verdict.factor.data, "burnt": mark})
-            return replace(stored, factors=tuple(kept if each.id == factor_id else each for each in stored.factors))
-
-        try:
-            self.accounts.change(user.id, burn)
-        except _StepUsedError:
-            return False
-        return True
+        return self._succeed(attempt, waiting, verdict, at, context, allowance.receipt)
 
     def _refuse_try(self, attempt: Attempt, allowance: Allowance, context: Context) -> Answer:
         settled = self._settled(attempt, context.at)
@@ -671,7 +622,7 @@ class Backend:
         return self._records.has("granted", self._tickets.holder(login), context.network, now=context.at)
 
     def stays_awake(self, held: Pass, now: int) -> bool:
-        """Whether a pass has been used within the setting `idle`; and it counts as used now. A ledger that was lost gives the benefit of the doubt once."""
+        """Whether a pass has been used within the setting `idle`, give or take `recheck` seconds; if so, it counts as used now."""
         idle = self.settings.idle
         if idle is None:
             return True

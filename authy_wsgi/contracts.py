@@ -213,8 +213,8 @@ class Challenge:
 class Verdict:
     """How an answer was judged: true for APPROVED alone, so that a forgotten comparison cannot let a wrong code in.
 
-    `channel` is what the evidence says, never what the browser chose. `reason` is a sentence for the person, `evidence` the provider's own words
-    (for Authy: message, error_code, token). `factor` is the factor as it must be stored for this answer to count (local verifiers).
+    `channel` is what the evidence says, never what the browser chose. `reason` is a word for our pages ("used", "malformed"), `evidence` the provider's own
+    words (for Authy: message, error_code, token). `factor` is the factor as it must be stored for this answer to count (local verifiers).
     """
 
     outcome: Outcome
