@@ -96,7 +96,7 @@ class Backend:
         self._attempts = Attempts(self._records)
         self.accounts = Accounts(settings, self._records, tickets)
         self._rules = EnrolmentRules(settings, self.accounts)
-        self._codes = Codes(settings, self._records, self.accounts)
+        self._codes = Codes(self._clients, settings.code_memory, self._records, self.accounts)
 
     def context(self, **about: Any) -> Context:
         """A context for this moment; give what is known of the request (`network`, `browser`, `locale`, ...)."""
@@ -114,8 +114,8 @@ class Backend:
         return phones.mask(address) if address else ""
 
     def enrolment_mode(self, user: User) -> str:
-        """How this user may add a first factor: the site's mode, or the user's own."""
-        return user.enrolment or self.settings.enrolment
+        """How this user may add a first factor."""
+        return self._rules.mode(user)
 
     def enrolling_clients(self) -> Sequence[str]:
         """The names of the clients that can add a factor."""
@@ -127,7 +127,7 @@ class Backend:
 
     def ways(self, attempt: Attempt) -> Sequence[Way]:
         """The ways that are open to this attempt, the likely and strong ones first; for an enrolment, those that prove the new address."""
-        waiting = self._attempts.waiting(attempt, attempt.began) if attempt.purpose in ("enrol", "change") else None
+        waiting = self._attempts.waiting(attempt, self.settings.clock()) if attempt.purpose in ("enrol", "change") else None
         if waiting and waiting.candidate:
             return self._proving(self.accounts.user(attempt.login.user_id), waiting.candidate)
         return self.ways_of(self.accounts.user(attempt.login.user_id), attempt.need)

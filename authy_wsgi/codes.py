@@ -16,7 +16,6 @@ from authy_wsgi.attempts import Attempt, Waiting
 from authy_wsgi.contracts import Challenge, Client, Context, Factor, Outcome, User, Verdict
 from authy_wsgi.errors import AttemptEnded
 from authy_wsgi.records import Records, until
-from authy_wsgi.settings import Settings
 from authy_wsgi.tickets import digest, short
 
 _USED = Verdict(outcome=Outcome.WRONG, reason="used")
@@ -29,9 +28,9 @@ class _StepUsedError(Exception):
 class Codes:
     """Judges codes, and burns the ones that are right."""
 
-    def __init__(self, settings: Settings, records: Records, accounts: Accounts) -> None:
-        self._clients: Mapping[str, Client] = {client.name: client for client in settings.clients}
-        self._memory = settings.code_memory
+    def __init__(self, clients: Mapping[str, Client], memory: int, records: Records, accounts: Accounts) -> None:
+        self._clients = clients
+        self._memory = memory  # seconds that an accepted code is remembered
         self._records = records
         self._accounts = accounts
 

@@ -24,13 +24,17 @@ class EnrolmentRules:
         self._settings = settings
         self._accounts = accounts
 
+    def mode(self, user: User) -> str:
+        """How this user may add a first factor: the user's own mode, where an administrator has set one, else the site's."""
+        return user.enrolment or self._settings.enrolment
+
     def allowing(self, user: User, proofs: Sequence[Proof], invitation: str, now: int) -> str:
         """What allows this user to add a factor now; `Refused` where nothing does. `proofs` are those of the live pass, if there is one."""
         if user.factors:
             if self.fresh(user, proofs, now):
                 return "factor"
             raise Refused("Confirm with a factor you have first; then you can change them.")
-        mode = user.enrolment or self._settings.enrolment
+        mode = self.mode(user)
         if mode == "invited":
             if invitation and invitation in user.invitations:
                 return f"invited:{invitation}"
@@ -47,7 +51,7 @@ class EnrolmentRules:
             return bool(user.factors) and self.fresh(user, attempt.proofs, now)
         if user.factors:
             return False
-        mode = user.enrolment or self._settings.enrolment
+        mode = self.mode(user)
         if attempt.allowed.startswith("invited:"):
             return mode == "invited" and attempt.allowed.partition(":")[2] in user.invitations
         return mode == attempt.allowed and (mode != "known" or self.known_address(user.id) == address)

@@ -179,7 +179,7 @@ class SecondFactor:
             seen = environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
             self._keep_warm(token, held, (who, need, now, until, seen))
             return None
-        if need.if_enrolled and not strict and not self._accounts.standing(who.user_id, now, self.settings.recheck).enrolled:
+        if need.if_enrolled and not strict and self._may_do_without(who, now):
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         if not self.settings.enforce and not strict:
@@ -187,6 +187,11 @@ class SecondFactor:
             environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
             return None
         return self._answer(environ, who, need, now)
+
+    def _may_do_without(self, who: Login, now: int) -> bool:
+        """Whether "those who have a factor" leaves this user out. Whoever an administrator has switched off is refused, factor or not."""
+        standing = self._accounts.standing(who.user_id, now, self.settings.recheck)
+        return not (standing.enrolled or standing.disabled)
 
     def _keep_warm(self, token: str, held: Pass, judged: tuple[Login, Need, int, int, Proven]) -> None:
         """Remember that this pass, for this login and need, needs no second look until a proof is too old or the user's record is due for a reading.
@@ -344,7 +349,7 @@ class SecondFactor:
             log.error("%s: %s", type(fault).__name__, fault)
         else:
             # The traceback without the exception's own words: those may hold what a user typed.
-            log.error("%s in the gate", type(fault).__name__, exc_info=replace_words(fault))
+            log.error("%s in the gate", type(fault).__name__, exc_info=_without_words(fault))
         sentence = "We cannot check your second step just now, so nobody is let in. Try again in a moment."
         return self._wall.fault(environ, sentence, self._wall_values(environ))
 
@@ -353,7 +358,7 @@ def _carries(standing: Standing, held: Pass) -> bool:
     return standing.epoch == held.epoch and held.id not in standing.ended and not standing.disabled
 
 
-def replace_words(fault: Exception) -> tuple[type[BaseException], BaseException, Any]:
+def _without_words(fault: Exception) -> tuple[type[BaseException], BaseException, Any]:
     """The exception for a log: its kind and traceback, without its words."""
     return (Exception, Exception(type(fault).__name__), fault.__traceback__)
 

@@ -5,7 +5,6 @@ The rules are Google's libphonenumber's (the `phonenumbers` package), the countr
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,10 +24,10 @@ class Country(NamedTuple):
     code: int
 
 
-def read_number(text: str, region: str = "", countries: Collection[str] | None = None) -> str:
+def read_number(text: str, region: str = "") -> str:
     """The number as E.164 ("+351912345678").
 
-    `region` is the country that a number without "+" or "00" belongs to; `countries` the ISO codes that are allowed, None for all.
+    `region` is the country (ISO 3166) that a number without "+" or "00" belongs to.
     `Refused` with a sentence and its field ("phone" or "country") where it cannot be one that takes a text message.
     """
     written = text.strip()
@@ -39,9 +38,6 @@ def read_number(text: str, region: str = "", countries: Collection[str] | None =
     if written.startswith("00"):
         written = "+" + written[2:]
     number = _parse(written, region.upper() or None)
-    found = phonenumbers.region_code_for_number(number) or ""
-    if countries is not None and found not in countries:
-        raise Refused("We do not send codes to this country. Use a number of another one.", field="country")
     if phonenumbers.number_type(number) in _NO_MESSAGES:
         raise Refused("That looks like a landline or a service number. Use a mobile number.", field="phone")
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))

@@ -53,6 +53,14 @@ def test_where_enrolled_asks_those_who_have_a_factor() -> None:
     assert world.browser("alice").get().status_int == 303
 
 
+def test_whoever_is_switched_off_is_refused_with_or_without_a_factor() -> None:
+    world = World(policy=where_enrolled)
+    assert world.browser("alice").get().status_int == 200
+    world.backend.disable("alice")
+    assert world.browser("alice").get().status_int == 303
+    assert world.browser("alice").visit().status_int == 403
+
+
 @pytest.mark.parametrize("answer", [None, True, False, "", "no", 0, NOT_NEEDED.value, Need])
 def test_a_policy_that_answers_something_else_is_required(answer: Any) -> None:
     world = World(policy=lambda _environ, _login: answer)

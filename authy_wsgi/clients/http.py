@@ -15,7 +15,6 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -266,7 +265,6 @@ def _new_session() -> requests.Session:
     session = requests.Session()
     # Nothing of the environment: a .netrc would add credentials, a proxy variable would lead the API key elsewhere.
     session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
         session.mount(scheme, _PacedAdapter(pool_maxsize=32, max_retries=0))
     return session
