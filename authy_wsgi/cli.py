@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     emulator.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     emulator.add_argument("--port", type=int, default=8001, help="the port (default: %(default)s)")
     emulator.add_argument("--api-key", default="", help="the key that clients must send (default: a new one, printed)")
+    emulator.add_argument("--app-name", default="Authy Demo", help="the application's name, as messages say it (default: %(default)s)")
+    emulator.add_argument("--callback-url", default="", help="where to send what people answer on their phones (OneTouch callbacks)")
+    emulator.add_argument("--callback-method", choices=("POST", "GET"), default="POST", help="how to send it (default: %(default)s)")
+    emulator.add_argument("--state", type=Path, metavar="FILE", help="go on from this file, and write it at the end: users, phones, messages, the clock")
+    emulator.add_argument("--seed", help="have codes and ids be the same in each run")
+    emulator.add_argument("--set", action="append", default=[], metavar="SWITCH=VALUE", help="a switch of the service, such as code_lifetime=60; repeatable")
     emulator.set_defaults(command=_emulator)
 
     keygen = commands.add_parser("keygen", help="print a new secret for the setting `secret`")
@@ -131,14 +137,30 @@ def _unwrap(found: Any, name: str) -> SecondFactor:
 
 def _emulator(options: argparse.Namespace) -> int:
     # Imported here: a site that only runs `users` does not need the emulator's pages.
+    from authy_wsgi.emulator.callbacks import check_endpoint
+    from authy_wsgi.emulator.rules import Rules
     from authy_wsgi.emulator.server import serve
+    from authy_wsgi.emulator.storage import StateError
 
+    try:
+        rules = Rules().but(options.set)
+        check_endpoint(options.callback_url, options.callback_method)
+    except ValueError as error:
+        raise _Stop(f"{error}") from None
+    if options.state is not None and not options.state.absolute().parent.is_dir():
+        raise _Stop(f"--state {options.state}: there is no such folder.")
     _refuse_taken(options.host, options.port)
     key = options.api_key or secrets.token_hex(16)
-    shown = f"http://{'127.0.0.1' if options.host in ('0.0.0.0', '') else options.host}:{options.port}"  # noqa: S104
-    print(f"A local Authy service. No real messages are sent, no real phone is asked.\n\n  API      {shown}\n  API key  {key}\n  phones   {shown}/phone/\n")
-    print(f"In your site: AuthyClient({key!r}, base_url={shown!r})\nCtrl-C ends it.", flush=True)
-    serve(options.host, options.port, key)
+
+    def ready(url: str) -> None:
+        print(f"A local Authy service. No real messages are sent, no real phone is asked.\n\n  API      {url}\n  API key  {key}\n  phones   {url}/phone/\n")
+        print(f"In your site: AuthyClient({key!r}, base_url={url!r})\nCtrl-C ends it.", flush=True)
+
+    callback = {"callback_url": options.callback_url, "callback_method": options.callback_method}
+    try:
+        serve(options.host, options.port, key, ready=ready, state=options.state, seed=options.seed, app_name=options.app_name, rules=rules, **callback)
+    except (StateError, OSError) as error:
+        raise _Stop(f"{error}") from None
     return 0
 
 

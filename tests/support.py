@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 from wsgiref.validate import validator
 
 import requests
-from requests.adapters import BaseAdapter
-from urllib3 import HTTPResponse
 from webtest import TestApp, TestResponse
 
 from authy_wsgi import AuthyClient, Event, Login, MemoryLedger, MemoryStore, SecondFactor, environ_key, proven
-from authy_wsgi.emulator import Emulator
+from authy_wsgi.emulator import Emulator, WSGIAdapter
 from authy_wsgi.emulator.handset import Handset
 
 API_KEY = "0123456789abcdef0123456789abcdef"
@@ -38,65 +34,6 @@ class Clock:
         self.now += seconds
 
 
-class InProcess(BaseAdapter):
-    """A requests adapter that calls a WSGI app instead of a socket."""
-
-    def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-
-    def send(self, request: requests.PreparedRequest, **_options: Any) -> requests.Response:
-        parts = urlsplit(request.url or "")
-        body = request.body or b""
-        data = body.encode() if isinstance(body, str) else body
-        environ = {
-            "REQUEST_METHOD": request.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": requests.utils.unquote(parts.path),
-            "REQUEST_URI": parts.path + (f"?{parts.query}" if parts.query else ""),
-            "QUERY_STRING": parts.query,
-            "SERVER_NAME": parts.hostname,
-            "SERVER_PORT": str(parts.port or 80),
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_LENGTH": str(len(data)),
-            "HTTP_HOST": parts.netloc,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(data),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        for name, value in request.headers.items():
-            key = name.upper().replace("-", "_")
-            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
-        answer: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Callable[[bytes], None]:
-            answer[:] = [status, headers]
-            return lambda _data: None
-
-        try:
-            chunks = self.app(environ, start_response)
-            content = b"".join(chunks)
-            if hasattr(chunks, "close"):
-                chunks.close()
-        except ConnectionError as error:
-            raise requests.ConnectionError(error) from error
-        status, headers = answer
-        raw = HTTPResponse(io.BytesIO(content), headers=dict(headers), status=int(status[:3]), preload_content=False)
-        response = requests.Response()
-        response.status_code = int(status[:3])
-        response.headers.update(dict(headers))
-        response.raw, response.request, response.url = raw, request, request.url or ""
-        return response
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 class CountingApp:
     """The app inside: says what it was asked, counts how often, and keeps the environ."""
 
@@ -116,7 +53,7 @@ def session_for(app: Any) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     for scheme in ("http://", "https://"):
-        session.mount(scheme, InProcess(app))
+        session.mount(scheme, WSGIAdapter(app))
     return session
 
 

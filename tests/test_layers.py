@@ -55,15 +55,19 @@ APART = [
 # The one door to a library.
 DOORS = {
     "itsdangerous": {"authy_wsgi.tickets"},
-    "requests": {"authy_wsgi.clients.http", "authy_wsgi.clients.authy", "authy_wsgi.clients.authy_api"},
+    "requests": {
+        *("authy_wsgi.clients.http", "authy_wsgi.clients.authy", "authy_wsgi.clients.authy_api"),
+        *("authy_wsgi.emulator.adapter", "authy_wsgi.emulator.callbacks", "authy_wsgi.emulator.app"),
+    },
     "sqlalchemy": {"authy_wsgi.database", "authy_wsgi.stores.sql", "authy_wsgi.ledgers.sql"},
     "phonenumbers": {"authy_wsgi.phones", "authy_wsgi.emulator.numbering"},
     "jinja2": {"authy_wsgi.pages.look", "authy_wsgi.emulator.phones"},
     "cryptography": {"authy_wsgi.tickets"},
+    "segno": {"authy_wsgi.emulator.picture"},
 }
 
 # Imported where it is used: a site that never runs the emulator does not load it.
-LAZY = {("authy_wsgi.cli", "authy_wsgi.emulator.server")}
+LAZY = {("authy_wsgi.cli", f"authy_wsgi.emulator.{module}") for module in ("callbacks", "rules", "server", "storage")}
 
 
 def module_name(path: Path) -> str:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from authy_wsgi.emulator import application, onetouch, tokens, users, verification
 from authy_wsgi.emulator.ask import Ask
+from authy_wsgi.emulator.failures import ApiError, failure, invalid
 from authy_wsgi.emulator.parameters import Parameters
-from authy_wsgi.emulator.wire import JSON, ApiError, Environ, decode_segment, invalid
+from authy_wsgi.emulator.wire import JSON, Environ, decode_segment
 from authy_wsgi.site import RequestError, Routes
 
 _P = "/protected/json"
@@ -23,6 +24,10 @@ TABLE: tuple[tuple[str, str, str, Callable[[Ask], JSON]], ...] = (
     ("users/update", "POST", f"{_P}/users/<id>/update", users.update),
     ("users/register_activity", "POST", f"{_P}/users/<id>/register_activity", users.register_activity),
     ("users/secret", "POST", f"{_P}/users/<id>/secret", users.secret),
+    ("users/secret/export", "GET", f"{_P}/users/<id>/secret/export", users.export_secret),
+    ("users/phone_number", "GET", f"{_P}/users/<id>/phone_number", users.export_number),
+    ("registrations/status", "GET", f"{_P}/registrations/status", users.registration_status),
+    ("sdk/devices", "DELETE", f"{_P}/sdk/devices/<id>", users.remove_device),
     ("sms", "GET", f"{_P}/sms/<id>", tokens.sms),
     ("call", "GET", f"{_P}/call/<id>", tokens.call),
     ("email", "POST", f"{_P}/email/<id>", tokens.email),
@@ -58,6 +63,8 @@ def find(method: str, path: str) -> Found:
     except ApiError as error:
         return Found("", {}, error)
     except RequestError as error:
+        if path.startswith(("/protected/xml/", "/onetouch/xml/")):
+            return Found("", {}, invalid("This simulator speaks JSON only: put json where the address says xml.", status=404))
         if error.status == 405:
             return Found("", {}, invalid("The requested URL does not take that method.", status=405))
         return Found("", {}, invalid("The requested URL was not found.", status=404))
@@ -77,4 +84,4 @@ def right_key(given: str, key: str) -> bool:
 
 def bad_key() -> ApiError:
     """The error for a wrong or missing API key (60001)."""
-    return ApiError(401, 60001, "Invalid API key")
+    return failure(60001)

@@ -6,21 +6,30 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
+import requests
+
 from authy_wsgi.emulator import api
+from authy_wsgi.emulator.adapter import PATIENCE
 from authy_wsgi.emulator.ask import Ask
+from authy_wsgi.emulator.callbacks import Callbacks
 from authy_wsgi.emulator.codes import Dice
+from authy_wsgi.emulator.controls import Controls
+from authy_wsgi.emulator.failures import ApiError, failure, invalid
 from authy_wsgi.emulator.faults import Fault, Faults, Trickle, drop
 from authy_wsgi.emulator.guard import check_host, known_hosts, protect
 from authy_wsgi.emulator.handset import Handset
 from authy_wsgi.emulator.parameters import Parameters, read_parameters, without_key
-from authy_wsgi.emulator.phones import Phones, base_url
+from authy_wsgi.emulator.phones import Phones
 from authy_wsgi.emulator.picture import picture
+from authy_wsgi.emulator.replies import base_url
 from authy_wsgi.emulator.rules import Rules
 from authy_wsgi.emulator.state import State
-from authy_wsgi.emulator.wire import ApiError, Environ, api_answer, invalid, path_of
+from authy_wsgi.emulator.storage import load_file, save_file
+from authy_wsgi.emulator.wire import Environ, api_answer, path_of
 from authy_wsgi.site import RequestError, Response, as_path
 
 CALLS_KEPT = 10_000
@@ -44,6 +53,9 @@ class Emulator:
     `clock` answers Unix seconds (default: the system's), and is moved by `advance`; with a `seed` codes and ids are the same in each run. `hosts` are
     names to answer to besides the local ones. `quiet=False` logs a line per request to `authy_wsgi.emulator`, without parameters. `sleep` is what
     slow faults wait with.
+
+    With a `callback_url` every answer on a phone is sent there as a signed OneTouch callback; `callback_session` is a requests Session to send it by (one
+    with a `WSGIAdapter` mounted leads into an application in this process).
     """
 
     def __init__(
@@ -57,6 +69,9 @@ class Emulator:
         hosts: Iterable[str] = (),
         quiet: bool = True,
         sleep: Callable[[float], None] = time.sleep,
+        callback_url: str = "",
+        callback_method: str = "POST",
+        callback_session: requests.Session | None = None,
     ) -> None:
         if not api_key:
             raise ValueError("api_key must not be empty")
@@ -68,7 +83,11 @@ class Emulator:
         self._sleep = sleep
         self._lock = RLock()
         self._waiting = Faults()
-        self._phones = Phones(self.state, self._waiting)
+        self.callbacks = Callbacks(self.state, api_key, callback_session, sleep)
+        self.state.when_answered = self.callbacks.answered
+        self._phones = Phones(self.state, Controls(self.state, self._waiting, self.callbacks))
+        if callback_url:
+            self.callbacks.configure(callback_url, callback_method)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         response, slow = self._respond(environ)
@@ -130,6 +149,16 @@ class Emulator:
         with self._lock:
             self._waiting.clear()
 
+    def save(self, path: str | Path) -> None:
+        """Write the whole state to a file: users, phones, messages, requests, statistics, the clock's offset."""
+        with self._lock:
+            save_file(self.state, Path(path))
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a file that `save` wrote; `StateError`, and nothing changed, where that cannot be."""
+        with self._lock:
+            load_file(self.state, Path(path))
+
     # -- requests
 
     def _respond(self, environ: Environ) -> tuple[Response, Fault | None]:
@@ -149,9 +178,10 @@ class Emulator:
             response = Response(status="303 See Other")
             response.headers["Location"] = as_path(str(environ.get("SCRIPT_NAME") or ""), "/phone/")
             return protect(response)
-        drawn = self.state.pictures.get(path.removeprefix("/qr/").removesuffix(".svg"))
+        drawn = self.state.pictures.get(path.removeprefix("/qr/").removesuffix(".png"))
         if path.startswith("/qr/") and drawn is not None:
-            return protect(picture(*drawn))
+            key, label, size = drawn
+            return protect(picture(key, label, self.state.app_name, size))
         return self._phones.respond(environ, path)
 
     def _api(self, environ: Environ, path: str) -> tuple[Response, Fault | None]:
@@ -159,7 +189,7 @@ class Emulator:
         parameters: Parameters = {}
         unreadable: ApiError | None = None
         try:
-            parameters = read_parameters(environ)
+            parameters = read_parameters(environ, once=self.state.rules.refuse_repeated)
         except ApiError as error:
             unreadable = error
         fault = self._note(Call(str(environ["REQUEST_METHOD"]), path, found.route, without_key(parameters)))
@@ -173,21 +203,23 @@ class Emulator:
                 response = api_answer(200, body)
             except ApiError as error:
                 response = api_answer(error.status, error.body)
+        if fault and fault.kind == "delay" and fault.seconds >= environ.get(PATIENCE, fault.seconds + 1):
+            raise TimeoutError("the simulator answered too late, as it was told to")
         return response, fault if fault and fault.kind == "trickle" else None
 
     def _note(self, call: Call) -> Fault | None:
         """Remember a call; the fault that hits it."""
         with self._lock:
             self.calls.append(call)
-            del self.calls[:-CALLS_KEPT]
-            self.state.count("api_calls_count")
+            if len(self.calls) > 2 * CALLS_KEPT:
+                del self.calls[:-CALLS_KEPT]
             return self._waiting.take(call.route)
 
     def _suffer(self, fault: Fault, environ: Environ) -> Response | None:
         if fault.kind == "drop":
             drop(environ)
         if fault.kind == "delay":
-            self._sleep(fault.seconds)
+            self._sleep(min(fault.seconds, environ.get(PATIENCE, fault.seconds)))
         return fault.answer()
 
     def _admit(self, environ: Environ, found: api.Found, parameters: Parameters, unreadable: ApiError | None) -> None:
@@ -199,3 +231,7 @@ class Emulator:
             raise unreadable
         if not api.right_key(key, self._api_key):
             raise api.bad_key()
+        self.state.count("api_calls_count")
+        whom = found.arguments.get("id") or parameters.get("phone_number") or ""
+        if not self.state.use(f"{found.route} {whom}", self.state.now() // 60 * 60 + 60, self.state.rules.requests_per_minute):
+            raise failure(60003, status=self.state.rules.limit_status)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from authy_wsgi.emulator.failures import bad_parameter, failure
 from authy_wsgi.emulator.numbering import Number, NumberError, read_number
 from authy_wsgi.emulator.parameters import Parameters, Value
-from authy_wsgi.emulator.rules import Rules
+from authy_wsgi.emulator.rules import DAY, Rules
 from authy_wsgi.emulator.state import State, User
-from authy_wsgi.emulator.wire import ApiError, bad_parameter, user_not_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,24 @@ class Ask:
         """The user of this path, or 60026; a suspended one is 60017."""
         user = find_user(self.state, self.arguments["id"])
         if user is None or user.removed_at is not None:
-            raise user_not_found()
+            raise failure(60026)
         if user.suspended:
-            raise suspended()
+            raise failure(60017)
         return user
+
+    def spend(self, kind: str) -> None:
+        """One more SMS or call of the application's; 60009 to 60012 where its limit is reached."""
+        rules, state = self.rules, self.state
+        today = datetime.fromtimestamp(state.now(), UTC)
+        day = int(datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()) + DAY
+        month = int(datetime(today.year, today.month, 1, tzinfo=UTC).timestamp()) + DAY * monthrange(today.year, today.month)[1]
+        limits = {
+            "sms": ((rules.sms_per_month, month, 60009), (rules.sms_per_day, day, 60010)),
+            "call": ((rules.calls_per_month, month, 60011), (rules.calls_per_day, day, 60012)),
+        }
+        for limit, until, code in limits.get(kind, ()):
+            if not state.use(str(code), until, limit):
+                raise failure(code, status=rules.limit_status)
 
     def number(self) -> Number:
         """The number that `country_code` and `phone_number` mean; 60004 or 60033."""
@@ -59,13 +75,8 @@ class Ask:
             return read_number(country_code, number)
         except NumberError as error:
             if error.field == "country_code":
-                raise ApiError(403, 60078, "Country code is not supported") from None
-            raise ApiError(400, 60033, "Phone number is invalid") from None
-
-
-def suspended() -> ApiError:
-    """The error for a suspended user (60017)."""
-    return ApiError(503, 60017, "User has been suspended.")
+                raise failure(60078) from None
+            raise failure(60033) from None
 
 
 def as_text(name: str, value: Value) -> str:

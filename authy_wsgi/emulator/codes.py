@@ -21,6 +21,14 @@ class Dice:
         self._key = hashlib.sha256(seed if isinstance(seed, bytes) else str(seed).encode()).digest()
         self._drawn = 0
 
+    def drawn(self) -> tuple[bytes, int]:
+        """Where it stands: for `go_on`."""
+        return self._key, self._drawn
+
+    def go_on(self, key: bytes, drawn: int) -> None:
+        """Draw from there on."""
+        self._key, self._drawn = key, drawn
+
     def key(self, length: int = 32) -> bytes:
         """`length` bytes, at most 32."""
         self._drawn += 1

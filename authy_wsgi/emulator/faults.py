@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-from authy_wsgi.emulator.wire import JSON, Environ, api_answer, invalid, status_line
+from authy_wsgi.emulator.failures import CODES, failure, invalid
+from authy_wsgi.emulator.wire import JSON, Environ, api_answer, status_line
 from authy_wsgi.site import RequestError, Response
 
 KINDS = ("status", "body", "delay", "drop", "trickle")
@@ -20,13 +21,15 @@ MESSAGE = "This answer was asked for: a fault of the simulator."
 class Fault:
     """One fault. `route` is a route's name, the first part of one, or `*`; `count` is how many requests it still hits, 0 until it is cleared.
 
-    `status` answers with that status and an error, or `body`; `body` answers 200 with it. `delay` waits `seconds` first, `trickle` waits `seconds`
+    `status` answers with that status and an error (`code` is the API's own, 60017 for one, and brings its status and words), or `body`; `body` answers
+    200 with it. `delay` waits `seconds` first, `trickle` waits `seconds`
     before every byte, `drop` closes the connection without an answer. The call itself happens only with `delay` and `trickle`.
     """
 
     route: str
     kind: str
     status: int = 0
+    code: int = 0
     body: str | None = None
     content_type: str = "application/json;charset=utf-8"
     seconds: float = 0.0
@@ -37,6 +40,8 @@ class Fault:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}")
         if self.status and not 200 <= self.status <= 599:
             raise ValueError("status must be from 200 to 599")
+        if self.code and self.code not in CODES:
+            raise ValueError("code must be an error code of the API, 60000 to 60133")
         if not 0 <= self.seconds <= 3600:
             raise ValueError("seconds must be from 0 to 3600")
         if self.count < 0:
@@ -56,6 +61,9 @@ class Fault:
         """What to say instead of the call's own answer; None where that one is wanted."""
         if self.kind not in ("status", "body"):
             return None
+        if self.code and self.body is None and self.kind == "status":
+            error = failure(self.code, status=self.status)
+            return api_answer(error.status, error.body)
         status = self.status or (503 if self.kind == "status" else 200)
         if self.body is None and self.kind == "status" and status not in EMPTY:
             return api_answer(status, invalid(MESSAGE).body)
@@ -103,6 +111,7 @@ def read_fault(form: dict[str, str]) -> Fault:
             route=form.get("route", "").strip("/ ") or "*",
             kind=form.get("kind", ""),
             status=int(form.get("status") or 0),
+            code=int(form.get("code") or 0),
             body=form.get("body"),
             content_type=form.get("content_type") or "application/json;charset=utf-8",
             seconds=float(form.get("seconds") or 0),

@@ -60,11 +60,11 @@ class Handset:
 
     @property
     def code(self) -> str:
-        """The code of the newest message; `LookupError` where nothing arrived."""
-        messages = self.messages
-        if not messages:
-            raise LookupError(f"Nothing has arrived at {self.number}.")
-        return messages[-1].code
+        """The code of the newest message that has one; `LookupError` where none arrived."""
+        for message in reversed(self.messages):
+            if message.code:
+                return message.code
+        raise LookupError(f"No code has arrived at {self.number}.")
 
     @property
     def app_installed(self) -> bool:
@@ -111,7 +111,7 @@ class Handset:
     def _answer(self, status: str, uuid: str | None) -> None:
         with self._lock:
             for approval in reversed(self._phone.approvals):
-                if uuid in (None, approval.uuid) and self._state.answer(approval, status):
+                if uuid in (None, approval.uuid) and self._state.answer(self._phone, approval, status):
                     return
         raise LookupError(f"{self.number} has no pending approval request" + (f" {uuid}." if uuid else "."))
 
@@ -121,7 +121,8 @@ class Handset:
 
     def restore(self) -> None:
         """Take a suspension back."""
-        self._user().suspended = False
+        user = self._user()
+        user.suspended, user.wrong = False, 0
 
     def _user(self) -> User:
         user = self._state.user_of(self._phone)

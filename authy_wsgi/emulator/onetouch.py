@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from authy_wsgi.emulator.ask import Ask, as_text
+from authy_wsgi.emulator.failures import bad_parameter, failure
 from authy_wsgi.emulator.parameters import items_of
 from authy_wsgi.emulator.state import Approval, Phone, State
-from authy_wsgi.emulator.wire import JSON, ApiError, bad_parameter
+from authy_wsgi.emulator.wire import JSON
 
 RESOLUTIONS = ("default", "low", "med", "high")
 LONGEST = 2**31 - 1
@@ -16,7 +17,7 @@ LONGEST = 2**31 - 1
 def create(ask: Ask) -> JSON:
     """Put a request on the user's phone."""
     if not ask.rules.onetouch_enabled:
-        raise ApiError(403, 60065, "OneTouch must be enabled first")
+        raise failure(60065)
     user = ask.user()
     message = ask.required("message")
     if len(message) > ask.rules.message_limit:
@@ -33,8 +34,8 @@ def create(ask: Ask) -> JSON:
         lifetime=_lifetime(ask),
     )
     if ask.rules.approval_needs_app and not user.phone.installed:
-        raise ApiError(ask.rules.no_app_status, 60050, "User is not registered with an app that can receive approval requests")
-    user.phone.approvals.append(approval)
+        raise failure(60050, status=ask.rules.no_app_status)
+    ask.state.request(user.phone, approval)
     return {"approval_request": {"uuid": approval.uuid}, "success": True}
 
 
@@ -47,6 +48,8 @@ def _details(ask: Ask, name: str) -> dict[str, str]:
     if not isinstance(given, dict):
         raise bad_parameter(name, "Must be a set of names and values")
     details = {label: as_text(name, value) for label, value in given.items()}
+    if ask.rules.details_limit and len(details) > ask.rules.details_limit:
+        raise bad_parameter(name, f"Must be at most {ask.rules.details_limit}")
     for label, value in details.items():
         if len(label) > ask.rules.label_limit or len(value) > ask.rules.value_limit:
             raise bad_parameter(name, f"Labels have at most {ask.rules.label_limit} characters, values {ask.rules.value_limit}")
@@ -84,9 +87,9 @@ def _lifetime(ask: Ask) -> int:
 def status(ask: Ask) -> JSON:
     """What became of a request."""
     uuid = ask.arguments["uuid"]
-    found = ask.state.approval(uuid)
+    found = ask.state.approvals.get(uuid)
     if found is None:
-        error = ApiError(404, 60049, f"Approval request not found: {uuid}")
+        error = failure(60049, f"Approval request not found: {uuid}")
         error.body["errors"] = {}
         raise error
     return {"approval_request": _described(ask.state, *found), "success": True}

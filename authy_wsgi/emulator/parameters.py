@@ -5,12 +5,19 @@ Leaves are text or None: a number, a boolean and a string that say the same are 
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from authy_wsgi.emulator.wire import ApiError, Environ, invalid
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+from werkzeug.http import parse_options_header
+
+from authy_wsgi.emulator.failures import failure, invalid
+from authy_wsgi.emulator.wire import Environ
 from authy_wsgi.site import RequestError, read_body
 
 BODY_LIMIT = 1024 * 1024
@@ -24,13 +31,16 @@ Parameters = dict[str, Value]
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)", re.DOTALL)
 
 
-def read_parameters(environ: Environ) -> Parameters:
-    """All parameters of a request; where the query and the body name the same one, the body's counts. `ApiError` 60002 or 60005 for what cannot be read."""
-    query = read_form(str(environ.get("QUERY_STRING") or "").encode("latin-1", "replace"))
-    return {**query, **_read_body(environ)}
+def read_parameters(environ: Environ, *, once: bool = False) -> Parameters:
+    """All parameters of a request; where the query and the body name the same one, the body's counts. `ApiError` 60002 or 60005 for what cannot be read.
+
+    A field that is there twice counts as its last one said; with `once` it is an error.
+    """
+    query = read_form(str(environ.get("QUERY_STRING") or "").encode("latin-1", "replace"), once=once)
+    return {**query, **_read_body(environ, once=once)}
 
 
-def _read_body(environ: Environ) -> Parameters:
+def _read_body(environ: Environ, *, once: bool) -> Parameters:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
         raise invalid("The body is compressed; send it plain.")
     body = _bytes_of(environ)
@@ -40,12 +50,14 @@ def _read_body(environ: Environ) -> Parameters:
         return {}
     charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", rest)
     if charset and charset[1] not in ("utf-8", "utf8", "us-ascii"):
-        raise ApiError(400, 60005, "Parameters must be UTF-8.")
+        raise failure(60005, "Parameters must be UTF-8.")
     if "json" in content_type or (not content_type and body.lstrip()[:1] == b"{"):
-        return read_json(body)
+        return read_json(body, once=once)
     if content_type in ("", "application/x-www-form-urlencoded"):
-        return read_form(body)
-    raise invalid("The body must be a form (application/x-www-form-urlencoded) or JSON (application/json).")
+        return read_form(body, once=once)
+    if content_type == "multipart/form-data":
+        return read_multipart(environ, body, once=once)
+    raise invalid("The body must be a form (application/x-www-form-urlencoded or multipart/form-data) or JSON (application/json).")
 
 
 def _bytes_of(environ: Environ) -> bytes:
@@ -62,13 +74,13 @@ def _bytes_of(environ: Environ) -> bytes:
         raise invalid("The body did not arrive whole.") from None
 
 
-def read_json(body: bytes) -> Parameters:
-    """The members of a JSON object. `ApiError` for anything else, and for a name that is there twice."""
+def read_json(body: bytes, *, once: bool = False) -> Parameters:
+    """The members of a JSON object. `ApiError` for anything else."""
     try:
-        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique if once else None, parse_constant=_no_constant)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError:
-        raise ApiError(400, 60005, "Parameters must be UTF-8.") from None
+        raise failure(60005, "Parameters must be UTF-8.") from None
     except (ValueError, RecursionError):
         raise invalid("The body is not valid JSON.") from None
     if not isinstance(value, dict):
@@ -99,18 +111,36 @@ def _leaves(value: Any, depth: int) -> Value:
     return value if value is None else str(value)
 
 
-def read_form(text: bytes) -> Parameters:
-    """The fields of a form or query. `ApiError` for broken UTF-8, brackets that make no sense, and a field that is there twice."""
-    pieces = [piece for piece in text.split(b"&") if piece]
+def read_form(text: bytes, *, once: bool = False) -> Parameters:
+    """The fields of a form or query. `ApiError` for broken UTF-8 and brackets that make no sense."""
+    pieces = [piece.partition(b"=") for piece in text.split(b"&") if piece]
     if len(pieces) > FIELD_LIMIT:
         raise invalid("There are too many parameters.")
+    return _nest(((_text(name), _text(value)) for name, _, value in pieces), once=once)
+
+
+def read_multipart(environ: Environ, body: bytes, *, once: bool = False) -> Parameters:
+    """The fields of a form that was sent in parts, as `curl -F` does. `ApiError` for files and for what cannot be read."""
+    boundary = parse_options_header(str(environ.get("CONTENT_TYPE")))[1].get("boundary", "")
+    parser = MultiPartParser(max_form_parts=FIELD_LIMIT)
+    try:
+        fields, files = parser.parse(io.BytesIO(body), boundary.encode("ascii"), len(body))
+    except (ValueError, RequestEntityTooLarge):
+        raise invalid("The form cannot be read.") from None
+    if files:
+        raise invalid("The form has a file in it; no call takes one.")
+    if any("\ufffd" in text for pair in fields.items(multi=True) for text in pair):
+        raise failure(60005, "Parameters must be UTF-8.")
+    return _nest(fields.items(multi=True), once=once)
+
+
+def _nest(fields: Iterable[tuple[str, str]], *, once: bool) -> Parameters:
     form: Parameters = {}
-    for piece in pieces:
-        name, _, value = piece.partition(b"=")
-        path = _path(_text(name))
+    for name, value in fields:
+        path = _path(name)
         if len(path) > DEPTH_LIMIT:
             raise invalid("The parameters are nested too deeply.")
-        _put(form, path, _text(value))
+        _put(form, path, value, once=once)
     return form
 
 
@@ -118,7 +148,7 @@ def _text(raw: bytes) -> str:
     try:
         return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
     except UnicodeDecodeError:
-        raise ApiError(400, 60005, "Parameters must be UTF-8.") from None
+        raise failure(60005, "Parameters must be UTF-8.") from None
 
 
 def _path(name: str) -> list[str]:
@@ -128,19 +158,20 @@ def _path(name: str) -> list[str]:
     return [match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])]
 
 
-def _put(node: dict[str, Value], path: list[str], value: str) -> None:
+def _put(node: dict[str, Value], path: list[str], value: str, *, once: bool) -> None:
     head, rest = path[0], path[1:]
     if not head:
         raise invalid("The name of a parameter cannot be read.")
     if not rest:
-        if head in node:
-            # Two readers may each take another one of a repeated field; a client that sends one should hear of it.
+        if head in node and once:
             raise invalid("A parameter is there twice.")
+        if not isinstance(node.get(head, ""), str):
+            raise invalid("A parameter is there as two different kinds.")
         node[head] = value
     elif rest[0]:
-        _put(_child(node, head, {}), rest, value)
+        _put(_child(node, head, {}), rest, value, once=once)
     else:
-        _append(_child(node, head, []), rest[1:], value)
+        _append(_child(node, head, []), rest[1:], value, once=once)
 
 
 def _child(node: dict[str, Value], name: str, empty: Value) -> Value:
@@ -150,14 +181,14 @@ def _child(node: dict[str, Value], name: str, empty: Value) -> Value:
     return child
 
 
-def _append(items: list[Value], path: list[str], value: str) -> None:
+def _append(items: list[Value], path: list[str], value: str, *, once: bool) -> None:
     """`a[]=v` adds an item; `a[][k]=v` fills the last one until `k` is there already (`res`, `url`, `res`, `url` are two logos)."""
     if not path:
         items.append(value)
         return
     if not items or not isinstance(items[-1], dict) or path[0] in items[-1]:
         items.append({})
-    _put(items[-1], path, value)
+    _put(items[-1], path, value, once=once)
 
 
 def items_of(value: Value) -> list[Value] | None:

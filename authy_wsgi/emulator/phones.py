@@ -1,4 +1,4 @@
-"""The phones, beside the API: pages for people, JSON for programs, and the simulator's own controls (clock, faults)."""
+"""The phones, beside the API: pages for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from authy_wsgi.emulator.faults import Faults, read_fault
+from authy_wsgi.emulator.controls import CONTROLS, Controls
+from authy_wsgi.emulator.failures import ApiError
 from authy_wsgi.emulator.guard import check_origin, protect
 from authy_wsgi.emulator.handset import describe
-from authy_wsgi.emulator.state import LATEST, Approval, Message, Phone, State
-from authy_wsgi.emulator.wire import JSON, ApiError, Environ, decode_segment, status_line, to_json
-from authy_wsgi.site import RequestError, Response, Routes, as_path, header, read_form
+from authy_wsgi.emulator.replies import base_url, done, form_of, program, wants_page
+from authy_wsgi.emulator.state import Approval, Message, Phone, State
+from authy_wsgi.emulator.wire import Environ, decode_segment, status_line
+from authy_wsgi.site import RequestError, Response, Routes, as_path
 
 TYPES = {"css": "text/css;charset=utf-8", "js": "text/javascript;charset=utf-8", "svg": "image/svg+xml"}
 
@@ -22,10 +24,7 @@ _ROUTES = Routes(
     [
         ("overview", "/phone/", ["GET"]),
         ("static", "/phone/static/<name>", ["GET"]),
-        ("clock", "/phone/clock", ["POST"]),
-        ("faults", "/phone/faults.json", ["GET"]),
-        ("add_fault", "/phone/faults", ["POST"]),
-        ("clear_faults", "/phone/faults/clear", ["POST"]),
+        *CONTROLS,
         ("json", "/phone/<who>.json", ["GET"]),
         ("show", "/phone/<who>", ["GET"]),
         ("app", "/phone/<who>/app", ["POST"]),
@@ -54,9 +53,9 @@ def parts(message: Message) -> tuple[str, str, str]:
 class Phones:
     """Everything under `/phone/`. The emulator holds its lock around each call."""
 
-    def __init__(self, state: State, faults: Faults) -> None:
+    def __init__(self, state: State, controls: Controls) -> None:
         self._state = state
-        self._faults = faults
+        self._controls = controls
         self._pages = Environment(loader=PackageLoader("authy_wsgi.emulator"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         self._pages.filters.update(
             clock=lambda at: f"{local_time(at):%H:%M}",
@@ -70,10 +69,7 @@ class Phones:
         self._views: Mapping[str, Callable[..., Response]] = {
             "overview": self._overview,
             "static": self._file,
-            "clock": self._clock,
-            "faults": self._list_faults,
-            "add_fault": self._add_fault,
-            "clear_faults": self._clear_faults,
+            **controls.views,
             "json": self._json,
             "show": self._show,
             "app": self._app,
@@ -95,7 +91,7 @@ class Phones:
     def refuse(self, environ: Environ, error: RequestError) -> Response:
         """A refusal: a page for people, JSON for programs."""
         if not wants_page(environ):
-            response = _program({"message": error.detail, "success": False}, error.status)
+            response = program({"message": error.detail, "success": False}, error.status)
         else:
             response = self._page(environ, "sorry.html", error=error)
             response.status = status_line(error.status)
@@ -115,7 +111,12 @@ class Phones:
     def _overview(self, environ: Environ) -> Response:
         phones = sorted(self._state.phones.values(), key=lambda phone: (phone.authy_id is None, phone.authy_id or 0))
         return self._page(
-            environ, "overview.html", phones=[(phone, self._pending(phone)) for phone in phones], faults=self._faults.listed(), base=base_url(environ)
+            environ,
+            "overview.html",
+            phones=[(phone, self._pending(phone)) for phone in phones],
+            faults=self._controls.faults.listed(),
+            callbacks=self._controls.callbacks,
+            base=base_url(environ),
         )
 
     def _show(self, environ: Environ, who: str) -> Response:
@@ -160,80 +161,24 @@ class Phones:
         return phone
 
     def _json(self, _environ: Environ, who: str) -> Response:
-        return _program(describe(self._state, self._phone(who)))
-
-    def _list_faults(self, _environ: Environ) -> Response:
-        return _program({"faults": [fault.as_json() for fault in self._faults.listed()]})
+        return program(describe(self._state, self._phone(who)))
 
     # -- buttons
 
     def _app(self, environ: Environ, who: str) -> Response:
-        phone, installed = self._phone(who), _form(environ).get("installed", "").lower()
+        phone, installed = self._phone(who), form_of(environ).get("installed", "").lower()
         if installed not in ("true", "false"):
             raise RequestError(400, "Say installed=true or installed=false.")
         phone.installed = installed == "true"
-        return self._done(environ, who, describe(self._state, phone))
+        return done(environ, who, describe(self._state, phone))
 
     def _answer(self, environ: Environ, who: str, uuid: str) -> Response:
-        phone, status = self._phone(who), _form(environ).get("status", "")
+        phone, status = self._phone(who), form_of(environ).get("status", "")
         approval = next((it for it in phone.approvals if it.uuid == uuid), None)
         if approval is None:
             raise RequestError(404, "There is no such request on this phone.")
         if status not in ("approved", "denied"):
             raise RequestError(400, "Say status=approved or status=denied.")
-        if not self._state.answer(approval, status):
+        if not self._state.answer(phone, approval, status):
             raise RequestError(409, f"This request is {approval.status(self._state.now())} already. Ask for a new one on the site.")
-        return self._done(environ, who, describe(self._state, phone))
-
-    def _clock(self, environ: Environ) -> Response:
-        form = _form(environ)
-        if ("advance" in form) == ("at" in form):
-            raise RequestError(400, "Say either advance=<seconds> or at=<Unix seconds>.")
-        now = self._state.set_clock(_whole(form["at"], 0)) if "at" in form else self._state.advance(_whole(form["advance"], -LATEST))
-        return self._done(environ, "", {"now": now})
-
-    def _add_fault(self, environ: Environ) -> Response:
-        fault = read_fault(_form(environ))
-        self._faults.add(fault)
-        return self._done(environ, "", fault.as_json())
-
-    def _clear_faults(self, environ: Environ) -> Response:
-        _form(environ)
-        self._faults.clear()
-        return self._done(environ, "", {"faults": []})
-
-    def _done(self, environ: Environ, page: str, answer: JSON) -> Response:
-        """JSON for a program, the way back to the page for a browser."""
-        if not wants_page(environ):
-            return _program(answer)
-        response = Response(status="303 See Other")
-        response.headers["Location"] = as_path(str(environ.get("SCRIPT_NAME") or ""), "/phone/", page.encode("utf-8").decode("latin-1"))
-        return response
-
-
-def wants_page(environ: Environ) -> bool:
-    """Whether the caller is a browser with a person before it."""
-    return "text/html" in header(environ, "Accept")
-
-
-def base_url(environ: Environ) -> str:
-    """The URL that the service was reached at, without a slash at its end."""
-    host = header(environ, "Host") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    return f"{environ['wsgi.url_scheme']}://{host}{as_path(str(environ.get('SCRIPT_NAME') or '')).rstrip('/')}"
-
-
-def _program(answer: JSON, status: int = 200) -> Response:
-    response = Response(status=status_line(status), body=to_json(answer).encode("ascii"))
-    response.headers["Content-Type"] = "application/json"
-    return response
-
-
-def _form(environ: Environ) -> dict[str, str]:
-    return {} if str(environ.get("CONTENT_LENGTH") or "0").strip() == "0" else read_form(environ)
-
-
-def _whole(text: str, least: int) -> int:
-    digits = text.strip().removeprefix("-")
-    if digits.isascii() and digits.isdigit() and len(digits) <= 12 and least <= int(text) <= LATEST:
-        return int(text)
-    raise RequestError(400, "That is not a whole number of seconds in reach.")
+        return done(environ, who, describe(self._state, phone))

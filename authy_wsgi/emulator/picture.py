@@ -8,7 +8,7 @@ from authy_wsgi.emulator.codes import base32
 from authy_wsgi.site import Response
 
 
-def picture(key: bytes, label: str, size: int) -> Response:
+def picture(key: bytes, label: str, issuer: str, size: int) -> Response:
     """The key and its label as an SVG of that many pixels."""
     text = base32(key)
     lines = [" ".join(text[at : at + 4] for at in range(row, row + 8, 4)) for row in range(0, len(text), 8)]

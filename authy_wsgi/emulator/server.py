@@ -9,7 +9,10 @@
 from __future__ import annotations
 
 import logging
-from threading import Thread
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread, current_thread, main_thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -73,16 +76,37 @@ class Server:
         self.stop()
 
 
-def serve(host: str = "127.0.0.1", port: int = 8765, api_key: str = "", *, quiet: bool = True, **settings: Any) -> None:
-    """Run an emulator until Ctrl-C. `settings` are those of `Emulator`; `quiet=False` logs a line per request to stderr."""
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    api_key: str = "",
+    *,
+    quiet: bool = True,
+    state: str | Path | None = None,
+    ready: Callable[[str], object] = lambda _url: None,
+    **settings: Any,
+) -> None:
+    """Run an emulator until Ctrl-C or SIGTERM. `settings` are those of `Emulator`; `quiet=False` logs a line per request to stderr.
+
+    With `state` it goes on from that file, where there is one, and writes it at its end; `StateError` where the file is no state. `ready` is called with
+    the base URL once it listens.
+    """
     if not quiet:
         logging.getLogger("authy_wsgi.emulator").setLevel(logging.INFO)
         logging.basicConfig(format="%(message)s")
     hosts = {*settings.pop("hosts", ()), *(() if host in ANY else (host,))}
-    server = Server(Emulator(api_key, hosts=hosts, quiet=quiet, **settings), host, port)
+    emulator = Emulator(api_key, hosts=hosts, quiet=quiet, **settings)
+    if state is not None and Path(state).exists():
+        emulator.load(state)
+    server = Server(emulator, host, port)
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        ready(server.url)
         server.run()
     except KeyboardInterrupt:
         pass
     finally:
         server.stop()
+        if state is not None:
+            emulator.save(state)

@@ -16,6 +16,9 @@ from authy_wsgi.emulator.rules import Rules
 
 FIRST_AUTHY_ID = 1635
 MESSAGES_KEPT = 200
+APPROVALS_KEPT = 200
+SPENT_KEPT = 100
+USED_KEPT = 10_000
 LATEST = 253_370_764_800  # the year 9999, the last that a date can be written in
 
 
@@ -81,6 +84,7 @@ class Phone:
     authy_id: int | None = None
     installed: bool = False
     authenticator_key: bytes = b""
+    picture: str = ""
     messages: list[Message] = field(default_factory=list)
     approvals: list[Approval] = field(default_factory=list)
     verification: Verification | None = None
@@ -92,7 +96,7 @@ class Phone:
 
 @dataclass(slots=True)
 class User:
-    """One user of the application. `spent` remembers the codes that were used, and when."""
+    """One user of the application. `spent` remembers the codes that were used, and when; `wrong` counts wrong ones in a row."""
 
     authy_id: int
     id: str
@@ -104,6 +108,7 @@ class User:
     removed_at: int | None = None
     sent: dict[str, Code] = field(default_factory=dict)
     spent: dict[tuple[str, str], int] = field(default_factory=dict)
+    wrong: int = 0
 
 
 class State:
@@ -118,8 +123,31 @@ class State:
         self.phones: dict[str, Phone] = {}
         self.pictures: dict[str, tuple[bytes, str, int]] = {}
         self.counts: Counter[tuple[int, int, str]] = Counter()
+        self.used: dict[str, tuple[int, int]] = {}
+        self.approvals: dict[str, tuple[Phone, Approval]] = {}
+        self.verifications: dict[str, Phone] = {}
+        self.when_answered: Callable[[Phone, Approval], None] = lambda _phone, _approval: None
         self._clock = clock
         self._moved = 0.0
+
+    def restore(
+        self,
+        *,
+        app_id: str,
+        app_name: str,
+        moved: float,
+        phones: dict[str, Phone],
+        users: dict[int, User],
+        pictures: dict[str, tuple[bytes, str, int]],
+        counts: dict[tuple[int, int, str], int],
+        used: dict[str, tuple[int, int]],
+    ) -> None:
+        """Replace everything by what was saved."""
+        self.app_id, self.app_name, self._moved = app_id, app_name, moved
+        self.phones, self.users, self.pictures, self.used = phones, users, pictures, used
+        self.counts = Counter(counts)
+        self.approvals = {approval.uuid: (phone, approval) for phone in phones.values() for approval in phone.approvals}
+        self.verifications = {phone.verification.uuid: phone for phone in phones.values() if phone.verification is not None}
 
     # -- time
 
@@ -141,6 +169,25 @@ class State:
         """One more of something in this month's statistics."""
         today = datetime.fromtimestamp(self.now(), UTC)
         self.counts[today.year, today.month, what] += 1
+
+    def use(self, what: str, until: int, limit: int) -> bool:
+        """Spend one of a limit for a period that ends at `until`; False where all of it is spent. A limit of 0 is none."""
+        if not limit:
+            return True
+        end, spent = self.used.get(what, (until, 0))
+        if end != until:
+            spent = 0
+        if spent >= limit:
+            return False
+        self.used[what] = until, spent + 1
+        if len(self.used) > USED_KEPT:
+            self.used = {name: kept for name, kept in self.used.items() if self.now() < kept[0]}
+        return True
+
+    @property
+    def moved(self) -> float:
+        """How far the clock has been moved, in seconds."""
+        return self._moved
 
     # -- users and phones
 
@@ -207,9 +254,12 @@ class State:
         now = self.now()
         if key in user.spent:
             return "used"
+        if len(user.spent) >= SPENT_KEPT:
+            oldest = now - max(self.rules.code_lifetime, 2 * self.rules.app_code_step, 3 * AUTHENTICATOR_STEP)
+            user.spent = {spent: at for spent, at in user.spent.items() if oldest <= at}
         user.spent[key] = now
         user.confirmed = True
-        self.count("auths_count")
+        user.wrong = 0
         return {"message": "sms", "app": "android"}.get(key[0].partition(":")[0], "generic")
 
     def _key_of(self, user: User, token: str, action: str) -> tuple[str, str] | None:
@@ -240,18 +290,19 @@ class State:
 
     # -- approval requests
 
-    def approval(self, uuid: str) -> tuple[Phone, Approval] | None:
-        """The approval request with that id, and the phone it is on."""
-        for phone in self.phones.values():
-            for approval in phone.approvals:
-                if approval.uuid == uuid:
-                    return phone, approval
-        return None
+    def request(self, phone: Phone, approval: Approval) -> None:
+        """Put an approval request on a phone."""
+        phone.approvals.append(approval)
+        self.approvals[approval.uuid] = phone, approval
+        for old in phone.approvals[:-APPROVALS_KEPT]:
+            del self.approvals[old.uuid]
+        del phone.approvals[:-APPROVALS_KEPT]
 
-    def answer(self, approval: Approval, status: str) -> bool:
+    def answer(self, phone: Phone, approval: Approval, status: str) -> bool:
         """Approve or deny; False where it was no longer pending."""
         now = self.now()
         if approval.status(now) != "pending":
             return False
         approval.answer, approval.answered_at = status, now
+        self.when_answered(phone, approval)
         return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from authy_wsgi.emulator.ask import Ask, find_user, suspended
+from authy_wsgi.emulator.ask import Ask, find_user
+from authy_wsgi.emulator.failures import ApiError, bad_parameter, failure
 from authy_wsgi.emulator.state import User
-from authy_wsgi.emulator.wire import JSON, ApiError, bad_parameter
+from authy_wsgi.emulator.wire import JSON
+from authy_wsgi.emulator.wording import code_message
 
 _IGNORED = {
     "sms": "Ignored: SMS is not needed for smartphones. Pass force=true if you want to actually send it anyway.",
@@ -18,14 +20,14 @@ _SENT = {"sms": "SMS token was sent", "call": "Call started...", "email": "Email
 def sms(ask: Ask) -> JSON:
     """Send a code by SMS."""
     if not ask.rules.sms_enabled:
-        raise ApiError(503, 60007, "SMS is not enabled")
+        raise failure(60007)
     return _send(ask, "sms")
 
 
 def call(ask: Ask) -> JSON:
     """Send a code by a call."""
     if not ask.rules.calls_enabled:
-        raise ApiError(503, 60006, "Phone calls are not enabled on this account")
+        raise failure(60006)
     return _send(ask, "call")
 
 
@@ -40,10 +42,13 @@ def _send(ask: Ask, kind: str) -> JSON:
     address: JSON = {"email": user.emails[0]} if kind == "email" else {"cellphone": user.phone.number.message_mask}
     if user.phone.installed and not ask.flag("force"):
         return {"message": _IGNORED[kind], **address, "device": "android", "ignored": True, "success": True}
+    if kind == "sms" and user.phone.number.kind == "landline" and not ask.rules.sms_to_landlines:
+        raise failure(60082)
+    ask.spend(kind)
     state = ask.state
     code = state.code_for(user, action)
-    spoken = " ".join(code) if kind == "call" else code
-    state.deliver(user.phone, kind, code, f"{title + ': ' if title else ''}Your {state.app_name} code is {spoken}")
+    text = code_message(ask.text("locale"), state.app_name, " ".join(code) if kind == "call" else code)
+    state.deliver(user.phone, kind, code, f"{title}: {text}" if title else text)
     state.count(f"{kind}s_count" if kind == "call" else f"{kind}_count")
     if kind == "email":
         address["email_id"] = "EM" + state.dice.hex(32)
@@ -61,16 +66,21 @@ def verify(ask: Ask) -> JSON:
     """Check a code. The answer's `success` is the text "true", by which it differs from every other call's."""
     user = find_user(ask.state, ask.arguments["id"])
     if user is None:
-        raise ApiError(404, 60016, "User doesn't exist")
+        raise failure(60016)
     if user.suspended:
-        raise suspended()
+        raise failure(60017)
     token = ask.arguments["token"]
     if not (token.isascii() and token.isdigit() and 6 <= len(token) <= 12):
         raise _wrong()
     kind = ask.state.check(user, token, ask.text("action"))
     # Until the first good code the service takes any, so that nobody is locked out, unless the caller says force=true.
     if kind in ("", "used") and (user.confirmed or ask.flag("force")):
-        raise _wrong() if not kind else ApiError(401, 60019, "Token is invalid. Token was used recently")
+        if kind:
+            raise failure(60019)
+        user.wrong += 1
+        user.suspended = 0 < ask.rules.wrong_codes <= user.wrong
+        raise _wrong()
+    ask.state.count("auths_count")
     return {
         "message": "Token is valid.",
         "token": "is valid",
@@ -80,7 +90,7 @@ def verify(ask: Ask) -> JSON:
 
 
 def _wrong() -> ApiError:
-    return ApiError(401, 60020, "Token is invalid", named={"token": "is invalid"})
+    return failure(60020, named={"token": "is invalid"})
 
 
 def _device(user: User, kind: str) -> JSON:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from authy_wsgi.emulator.ask import Ask
+from authy_wsgi.emulator.failures import ApiError, bad_parameter, failure
 from authy_wsgi.emulator.numbering import Number
 from authy_wsgi.emulator.state import Code, Phone, Verification
-from authy_wsgi.emulator.wire import JSON, ApiError, bad_parameter
+from authy_wsgi.emulator.wire import JSON
+from authy_wsgi.emulator.wording import started, verification_message
 
 
 def start(ask: Ask) -> JSON:
@@ -18,22 +20,33 @@ def start(ask: Ask) -> JSON:
         raise bad_parameter("via", "Must be sms or call")
     for name in ("custom_code", "custom_message"):
         if ask.text(name) and not ask.rules.custom_messages:
-            raise ApiError(403, 60091, f"{name} is not allowed for this application")
+            raise failure(60091, f"{name} is not allowed for this application")
+    if via == "sms" and number.kind == "landline" and not ask.rules.sms_to_landlines:
+        raise failure(60082)
+    _enabled(ask, via)
+    ask.spend(via)
     phone = ask.state.phone(number)
     verification = _running(ask, phone) or _begin(ask, phone)
     code = verification.sent.code
-    text = f"Your {ask.state.app_name} verification code is: {' '.join(code) if via == 'call' else code}"
+    text = verification_message(ask.text("locale"), ask.state.app_name, " ".join(code) if via == "call" else code)
     ask.state.deliver(phone, via, code, ask.text("custom_message").replace("{{code}}", code) or text)
     ask.state.count("sms_count" if via == "sms" else "calls_count")
     return {
         "carrier": "Simulated",
         "is_cellphone": number.kind == "cellphone",
         "is_ported": False,
-        "message": f"Text message sent to {number.shown}." if via == "sms" else f"Call to {number.shown} initiated.",
+        "message": started(ask.text("locale"), via, number.shown),
         "seconds_to_expire": verification.sent.until - ask.state.now() - 1,
         "uuid": verification.uuid,
         "success": True,
     }
+
+
+def _enabled(ask: Ask, via: str) -> None:
+    if via == "sms" and not ask.rules.sms_enabled:
+        raise failure(60007)
+    if via == "call" and not ask.rules.calls_enabled:
+        raise failure(60006)
 
 
 def _running(ask: Ask, phone: Phone) -> Verification | None:
@@ -51,7 +64,10 @@ def _begin(ask: Ask, phone: Phone) -> Verification:
     if custom and not (custom.isascii() and custom.isdigit() and 4 <= len(custom) <= 10):
         raise bad_parameter("custom_code", "Must be 4 to 10 digits")
     now = state.now()
+    if phone.verification is not None:
+        state.verifications.pop(phone.verification.uuid, None)
     phone.verification = Verification(state.dice.uuid(), Code(custom or state.dice.digits(int(length)), now, now + state.rules.code_lifetime))
+    state.verifications[phone.verification.uuid] = phone
     return phone.verification
 
 
@@ -63,7 +79,7 @@ def check(ask: Ask) -> JSON:
     if verification is None:
         raise _nothing_pending(number.shown)
     if verification.sent.code != code:
-        raise ApiError(401, 60022, "Verification code is incorrect")
+        raise failure(60022)
     verification.verified = True
     return {"message": "Verification code is correct.", "success": True}
 
@@ -90,14 +106,14 @@ def status(ask: Ask) -> JSON:
 def _asked_phone(ask: Ask) -> Phone | None:
     uuid = ask.text("uuid")
     if uuid:
-        return next((phone for phone in ask.state.phones.values() if phone.verification and phone.verification.uuid == uuid), None)
+        return ask.state.verifications.get(uuid)
     if not (ask.text("country_code") and ask.text("phone_number")):
-        raise ApiError(400, 60042, "Either uuid, or country_code and phone_number, are required")
+        raise failure(60042)
     return ask.state.phones.get(ask.number().e164)
 
 
 def _nothing_pending(whom: str) -> ApiError:
-    return ApiError(404, 60023, f"No pending verifications for {whom} found.")
+    return failure(60023, f"No pending verifications for {whom} found.")
 
 
 def info(ask: Ask) -> JSON:

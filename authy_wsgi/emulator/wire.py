@@ -1,49 +1,20 @@
-"""The envelope of every API answer: compact JSON, one error shape, and paths that are decoded once."""
+"""The wire: compact JSON, and paths that are decoded once."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from authy_wsgi.emulator.failures import failure
 from authy_wsgi.site import Response
 
 Environ = dict[str, Any]
 JSON = dict[str, Any]
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
-
-
-class ApiError(Exception):
-    """An answer other than 200, in the API's own shape.
-
-    `fields` are the bad fields of a validation error (said twice, as the service does); `named` are members of the top level alone.
-    """
-
-    def __init__(self, status: int, code: int, message: str, *, fields: Mapping[str, str] | None = None, named: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: JSON = {"message": message, "success": False, **(fields or {}), **(named or {})}
-        self.body["errors"] = {**(fields or {}), "message": message}
-        self.body["error_code"] = str(code)
-
-
-def invalid(message: str, *, status: int = 400) -> ApiError:
-    """The error for a request that cannot be read (60002)."""
-    return ApiError(status, 60002, message)
-
-
-def bad_parameter(name: str, reason: str) -> ApiError:
-    """The error for one parameter (60004)."""
-    return ApiError(400, 60004, f"Invalid parameter: {name} - {reason}")
-
-
-def user_not_found() -> ApiError:
-    """The error for an id that nobody has (60026)."""
-    return ApiError(404, 60026, "User not found.")
 
 
 def to_json(body: object) -> str:
@@ -77,7 +48,8 @@ def path_of(environ: Environ) -> str:
     if not _says(raw, decoded):
         raw = quote(decoded, safe="/")
     segments = raw.split("/")[1 + mount.count("/") :]
-    return "/" + "/".join(quote(unquote_to_bytes(segment.encode("latin-1")), safe="") for segment in segments)
+    # Some clients begin with two slashes, which the service took for one.
+    return "/" + "/".join(quote(unquote_to_bytes(segment.encode("latin-1")), safe="") for segment in segments).lstrip("/")
 
 
 def _says(raw: str, decoded: bytes) -> bool:
@@ -90,4 +62,4 @@ def decode_segment(segment: str) -> str:
     try:
         return unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:
-        raise ApiError(400, 60005, "Invalid UTF-8 in the address.") from None
+        raise failure(60005, "Invalid UTF-8 in the address.") from None

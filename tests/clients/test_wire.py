@@ -28,9 +28,9 @@ from authy_wsgi import AuthyClient
 from authy_wsgi.clients import http as wire
 from authy_wsgi.clients.authy_api import AuthyAPI, AuthyError
 from authy_wsgi.clients.http import Deadlines
-from authy_wsgi.emulator import Emulator
+from authy_wsgi.emulator import Emulator, WSGIAdapter
 from authy_wsgi.errors import Misconfigured, Unavailable
-from tests.support import API_KEY, InProcess
+from tests.support import API_KEY
 
 from .conftest import Service
 from .lab import (
@@ -542,7 +542,7 @@ def test_a_simulator_in_the_providers_place_is_not_believed() -> None:
     apis = {}
     for name, app in (("says so", emulator), ("hides it", silent)):
         session = requests.Session()
-        session.mount("https://", InProcess(app))
+        session.mount("https://", WSGIAdapter(app))
         apis[name] = api_for("https://api.example", session=session)
     alice = apis["hides it"].register_user("a@example.com", "408-555-5270", 1)
     apis["hides it"].request_sms(alice)
