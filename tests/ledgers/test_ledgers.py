@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import time
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,10 +21,14 @@ from sqlalchemy import func, select
 from authy_wsgi import MemoryLedger, Misconfigured, SQLLedger, SQLStore, Unavailable
 from authy_wsgi.contracts import Allowance, Budget
 from authy_wsgi.database import TRIES, VALUES
+from authy_wsgi.ledgers.redis import RedisLedger
 from tests.ledgers.contract import NOW, LedgerContract, budget
 from tests.ledgers.processes import race
 
-pytest_plugins = ("tests.postgres",)
+if TYPE_CHECKING:
+    from tests.redis_server import RedisServer
+
+pytest_plugins = ("tests.postgres", "tests.redis_server")
 
 PROCESSES = 3
 
@@ -142,6 +148,126 @@ class TestSQLLedgerOnPostgreSQL(SQLContract):
     @pytest.fixture
     def url(self, postgres_url: str) -> str:
         return postgres_url
+
+
+class TestRedisLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self, redis_url: str) -> Iterator[RedisLedger]:
+        ledger = RedisLedger(redis_url)
+        yield ledger
+        ledger.close()
+
+    def test_what_one_ledger_wrote_another_one_on_the_server_reads(self, ledger: RedisLedger, redis_url: str) -> None:
+        ledger.put("key", b"value", 60, now=NOW)
+        receipt = ledger.spend([budget()], now=NOW).receipt
+        with closing(RedisLedger(redis_url)) as other, closing(RedisLedger(redis_url, prefix="else")) as apart:
+            assert other.get("key", now=NOW) == b"value"
+            assert other.spend([budget()], now=NOW).left == (1,)
+            other.give_back(receipt)
+            assert ledger.spend([budget()], now=NOW).left == (1,)
+            assert apart.get("key", now=NOW) is None
+            assert apart.spend([budget()], now=NOW).left == (2,)
+
+    def test_of_many_tries_in_several_processes_exactly_the_limit_are_allowed(self, ledger: RedisLedger, redis_url: str) -> None:
+        ledger.put("pop", b"value", 600, now=NOW)
+        imports = f"from authy_wsgi.ledgers.redis import RedisLedger; from authy_wsgi.contracts import Budget; NOW = {NOW}"
+        code = IN_A_PROCESS.replace("SQLLedger", "RedisLedger").replace("ledger.database._engine.dispose()", "ledger.close()")
+        ends = [literal_eval(line) for line in race(imports, code, *([redis_url, str(number)] for number in range(PROCESSES)))]
+        assert sum(allowed for allowed, _claimed, _popped in ends) == 5
+        assert {claimed for _allowed, claimed, _popped in ends} == {ledger.get("claim", now=NOW)}
+        assert sorted([popped for _allowed, _claimed, popped in ends], key=bool) == [None] * (PROCESSES - 1) + [b"value"]
+
+    def test_what_has_ended_does_not_stay(self, ledger: RedisLedger, redis_server: RedisServer) -> None:  # type: ignore[override]
+        # The server itself forgets, by its own clock.
+        ledger.claim("claimed", b"value", 60, now=NOW)
+        ledger.put("put", b"value", 60, now=NOW)
+        ledger.give_back(ledger.spend([budget()], now=NOW).receipt)
+        ledger.spend([budget(), budget(window=600)], now=NOW)
+        with redis_server.client() as client:
+            ends = [client.ttl(key) for key in client.scan_iter()]
+        assert len(ends) == 5
+        assert all(60 < end <= 600 + 3600 for end in ends)
+
+    def test_a_subject_that_is_tried_for_ever_does_not_grow(self, ledger: RedisLedger, redis_server: RedisServer) -> None:
+        for number in range(50):
+            assert ledger.spend([budget()], now=NOW + 4000 * number)
+        with redis_server.client() as client:
+            assert sum(client.zcard(key) for key in client.scan_iter("*:tries:*")) == 1
+
+    def test_commands_that_are_sent_twice_do_their_work_once(self, ledger: RedisLedger) -> None:
+        keys, arguments = [ledger._key("receipt", "r"), ledger._key("tries", "code.user:60:alice")], ["r", NOW, 3600, 3, 60]
+        assert [ledger._run(ledger._spend, keys, arguments) for _ in range(4)] == [[1, 2]] * 4
+        assert ledger.spend([budget()], now=NOW).left == (1,)
+        assert ledger.claim("key", b"mine", 60, now=NOW) == ledger.claim("key", b"mine", 60, now=NOW) == b"mine"
+
+    @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
+    def test_a_server_that_may_forget_is_refused(self, new_redis: Any, policy: str) -> None:
+        server = new_redis(**{"maxmemory": "100mb", "maxmemory-policy": policy})
+        with pytest.raises(Misconfigured, match="noeviction"):
+            RedisLedger(server.url)
+
+    def test_a_server_that_is_full_is_unavailable_and_forgets_nothing(self, new_redis: Any) -> None:
+        server = new_redis(**{"maxmemory-policy": "noeviction"})
+        with closing(RedisLedger(server.url)) as ledger, server.client() as client:
+            ledger.claim("key", b"value", 60, now=NOW)
+            client.config_set("maxmemory", "1")
+            with pytest.raises(Unavailable):
+                ledger.spend([budget()], now=NOW)
+            assert ledger.get("key", now=NOW) == b"value"
+            client.config_set("maxmemory", "0")
+            assert ledger.spend([budget()], now=NOW).left == (2,)
+
+    def test_a_server_that_is_gone_is_unavailable_and_its_return_is_noticed(self, new_redis: Any) -> None:
+        server = new_redis()
+        with closing(RedisLedger(server.url)) as ledger:
+            ledger.put("key", b"value", 60, now=NOW)
+            server.stop()
+            for call in (lambda: ledger.get("key", now=NOW), lambda: ledger.spend([budget()], now=NOW), lambda: ledger.pop("key", now=NOW)):
+                with pytest.raises(Unavailable) as caught:
+                    call()
+                assert caught.value.what == "ledger"
+            server.start()
+            assert ledger.spend([budget()], now=NOW).left == (2,)
+            server.stop()
+            server.start()
+            # The connection in the pool is dead, which is no reason to fail.
+            assert ledger.claim("key", b"value", 60, now=NOW) == b"value"
+
+    def test_a_server_that_hangs_is_unavailable_within_the_timeout(self, new_redis: Any) -> None:
+        server = new_redis()
+        with closing(RedisLedger(server.url, timeout=0.2)) as ledger:
+            server.signal(signal.SIGSTOP)
+            began = time.monotonic()
+            with pytest.raises(Unavailable):
+                ledger.spend([budget()], now=NOW)
+            assert time.monotonic() - began < 2
+            server.signal(signal.SIGCONT)
+            assert ledger.spend([budget()], now=NOW).ok
+
+    def test_a_server_that_is_down_at_start_is_looked_at_when_it_comes(self, new_redis: Any, caplog: pytest.LogCaptureFixture) -> None:
+        server = new_redis(**{"maxmemory-policy": "allkeys-lru"})
+        server.stop()
+        with closing(RedisLedger(server.url.replace("redis://", "redis://:secret-password@"))) as ledger:
+            assert "does not answer yet" in caplog.text
+            assert "secret-password" not in caplog.text + repr(ledger)
+            with pytest.raises(Unavailable):
+                ledger.get("key", now=NOW)
+            server.start()
+            with pytest.raises((Misconfigured, Unavailable)):
+                ledger.get("key", now=NOW)
+
+    def test_the_text_of_a_servers_error_is_not_repeated(self, ledger: RedisLedger, redis_server: RedisServer) -> None:
+        with redis_server.client() as client:
+            client.set("{authy_wsgi}:tries:code.user:60:alice", "no sorted set")
+        with pytest.raises(Unavailable) as caught:
+            ledger.spend([budget()], now=NOW)
+        assert "alice" not in str(caught.value)
+        assert caught.value.__suppress_context__
+
+    @pytest.mark.parametrize("url", ["", "localhost", "http://127.0.0.1", "redis://127.0.0.1:port"])
+    def test_what_is_no_url_of_redis_is_refused(self, url: str) -> None:
+        with pytest.raises(Misconfigured, match="redis://"):
+            RedisLedger(url)
 
 
 # One against the other
