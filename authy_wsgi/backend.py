@@ -34,7 +34,6 @@ from authy_wsgi.contracts import (
     Login,
     Need,
     Outcome,
-    Polls,
     Profile,
     Proof,
     Strength,
@@ -44,14 +43,14 @@ from authy_wsgi.contracts import (
 )
 from authy_wsgi.documents import new_generation
 from authy_wsgi.enrolment import EnrolmentRules
-from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
+from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, SecondFactorError, Unavailable
 from authy_wsgi.events import Events
 from authy_wsgi.limits import Limits
+from authy_wsgi.pushes import Pushes
 from authy_wsgi.records import Records, until
 from authy_wsgi.settings import Settings
-from authy_wsgi.tickets import LEEWAY, Pass, Tickets, digest, new_id, short
+from authy_wsgi.tickets import Pass, Tickets, digest, new_id, short
 
-_PAUSE_SECONDS = 600  # how long a denial stops further pushes
 _TRYING_SECONDS = 15  # how long one evaluation of a code may take before another one may begin beside it
 _LOOP_SECONDS = 10
 _FOR_GOOD = 3650 * 86400
@@ -97,6 +96,7 @@ class Backend:
         self.accounts = Accounts(settings, self._records, tickets)
         self._rules = EnrolmentRules(settings, self.accounts)
         self._codes = Codes(self._clients, settings.code_memory, self._records, self.accounts)
+        self._pushes = Pushes(self._clients, self._records, self._attempts, self.accounts, self._limits, self._for_client, self._push_refused)
 
     def context(self, **about: Any) -> Context:
         """A context for this moment; give what is known of the request (`network`, `browser`, `locale`, ...)."""
@@ -245,7 +245,7 @@ class Backend:
         if way not in offered:
             raise Refused("This way is not open to you. Choose another one.")
         if way.kind == "wait":
-            return self._start_push(attempt, user, way, context)
+            return self._pushes.start(attempt, user, way, context, lambda: self._send(attempt, user, way, context))
         context = replace(context, insist=context.insist or candidate is not None)
         holder = replace(user, factors=(*user.factors, candidate)) if candidate else user
         if way.channel != "app":
@@ -274,30 +274,6 @@ class Backend:
         self.accounts.learn(user, way.factor, challenge.learnt)
         return challenge
 
-    def _start_push(self, attempt: Attempt, user: User, way: Way, context: Context) -> Challenge:
-        now, who = context.at, self.accounts.subject(user.id)
-        self._settle_last_push(user, context)
-        if self._records.has("pause", who, now=now):
-            paused = self._records.get("pause", who, now=now)
-            raise Throttled("A request was denied on your phone, so we do not send more for now. Use another way.", rule="push.pause", again_at=paused)
-        claim = {"attempt": attempt.id, "token": new_id()}
-        inflight = self._records.claim("inflight", who, value=claim, ttl=until(now + 120, now), now=now)
-        if not inflight.mine:
-            waiting = self._attempts.waiting(attempt, now)
-            if inflight.value and inflight.value["attempt"] == attempt.id and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
-                return waiting.challenge
-            raise Refused("Another sign-in may be waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
-        try:
-            factor = user.factor(way.factor)
-            self._limits.spend(self._limits.pushing(who, self._clients[way.client].reference(factor) if factor else ""), now)
-            challenge = self._send(attempt, user, way, context)
-            self._records.put("last-push", who, value=challenge.id, ttl=until(attempt.ends, now), now=now)
-        except Refused:
-            # Nothing is waiting on the phone, and what is in flight is this very claim.
-            self._records.drop("inflight", who, now=now)
-            raise
-        return challenge
-
     def _for_client(self, attempt: Attempt, context: Context) -> Context:
         profile = self.profile(attempt.login.user_id)
         name = context.user_name or profile.name or attempt.login.user_id
@@ -320,7 +296,7 @@ class Backend:
             return _answer(Outcome.EXPIRED, "no_challenge")
         if self.accounts.is_closed(user, "code", now):
             return _answer(Outcome.THROTTLED, "closed")
-        if self._settle_last_push(user, context) == attempt.id:
+        if self._pushes.settle_last(user, context) == attempt.id:
             return _answer(Outcome.EXPIRED, "denied")
         holder, factor = self._holder(user, waiting)
         self._refuse_young_ledger(waiting.challenge, factor, now)
@@ -404,6 +380,9 @@ class Backend:
                 self._close(attempt, context)
         return Answer(verdict=verdict, again_at=verdict.again_at, left=min(left) if left else None)
 
+    def _push_refused(self, attempt: Attempt, verdict: Verdict, context: Context, waiting: Waiting) -> None:
+        self._fail(attempt, verdict, None, (), context, waiting)
+
     def _succeed(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, at: int, context: Context, receipt: str = "") -> Answer:
         """The one success function: every approval that has been burnt ends here, and nothing else grants."""
         now, user_id = context.at, attempt.login.user_id
@@ -441,7 +420,7 @@ class Backend:
         waiting = self._attempts.waiting(attempt, now)
         if waiting is None or waiting.challenge.way.kind != "wait":
             return _answer(Outcome.EXPIRED, "no_challenge")
-        said = self._said(attempt, waiting, context)
+        said = self._pushes.said(attempt, waiting, lambda: self._holder(self._current(attempt, now), waiting)[0], context)
         outcome = Outcome(said["outcome"])
         if outcome is Outcome.APPROVED:
             return self._approved(attempt, waiting, said, context)
@@ -455,74 +434,12 @@ class Backend:
         waiting = self._attempts.waiting(attempt, context.at)
         if waiting is None or waiting.challenge.way.kind != "wait":
             return Outcome.EXPIRED
-        return Outcome(self._said(attempt, waiting, context)["outcome"])
+        said = self._pushes.said(attempt, waiting, lambda: self._holder(self._current(attempt, context.at), waiting)[0], context)
+        return Outcome(said["outcome"])
 
-    def _said(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, Any]:
-        stored: Mapping[str, Any] | None = self._records.get("answer", waiting.challenge.id, now=context.at)
-        return stored or self._ask(attempt, waiting, context)
-
-    def _ask(self, attempt: Attempt, waiting: Waiting, context: Context) -> Mapping[str, Any]:
-        now, challenge = context.at, waiting.challenge
-        pending: Mapping[str, Any] = {"outcome": Outcome.PENDING.value}
-        if not self._records.claim("asked", challenge.id, value=new_id(), ttl=1, now=now).mine:
-            return pending
-        client = self._clients[challenge.way.client]
-        if not isinstance(client, Polls):
-            raise Misconfigured(f"The client {client.name!r} has a way to wait for, but no poll.")
-        user = self._current(attempt, now)
-        verdict = client.poll(self._holder(user, waiting)[0], challenge, self._for_client(attempt, context))
-        if verdict.outcome is Outcome.PENDING and now >= challenge.ends:
-            verdict = Verdict(outcome=Outcome.EXPIRED)
-        if verdict.outcome is Outcome.PENDING:
-            return pending
-        return self._note_answer(attempt, waiting, verdict, context)
-
-    def _note_answer(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, context: Context) -> Mapping[str, Any]:
-        """Write down what the phone has said, once; what is written."""
-        now = context.at
-        if verdict.outcome is Outcome.DENIED:
-            # SECURITY: first the attempt, then the answer, so that no code of the same attempt can be granted after the denial was seen.
-            self._attempts.end(attempt.id, attempt.login, "denied", now)
-        said = {"outcome": verdict.outcome.value, "channel": verdict.channel, "learnt": dict(verdict.learnt)}
-        stored = self._records.claim("answer", waiting.challenge.id, value=said, ttl=until(attempt.ends, now), now=now)
-        if stored.mine:
-            self._answered(attempt, verdict, waiting, context)
-        if stored.value is None:
-            raise Unavailable("ledger", "an answer that no key opens")
-        return dict(stored.value)
-
-    def _settle_last_push(self, user: User, context: Context) -> str:
-        """Ask once what became of a push that nobody waits for any more; the id of the attempt that it denied, "" otherwise.
-
-        SECURITY: whoever asks for pushes and never looks would otherwise not be stopped by a denial.
-        """
-        cid = self._records.get("last-push", self.accounts.subject(user.id), now=context.at)
-        found = self._attempts.challenge(cid, context.at) if cid else None
-        if found is None or self._records.has("answer", cid, now=context.at) or found[1].challenge.way.client not in self._clients:
-            return ""
-        attempt, waiting = found
-        client = self._clients[waiting.challenge.way.client]
-        if not isinstance(client, Polls) or user.factor(waiting.challenge.way.factor) is None:
-            return ""
-        try:
-            verdict = client.poll(user, waiting.challenge, self._for_client(attempt, context))
-        except SecondFactorError as error:
-            log.info("what became of the last push could not be asked: %s", error)
-            return ""
-        if verdict.outcome is not Outcome.PENDING:
-            self._note_answer(attempt, waiting, verdict, context)
-        return attempt.id if verdict.outcome is Outcome.DENIED else ""
-
-    def _answered(self, attempt: Attempt, verdict: Verdict, waiting: Waiting, context: Context) -> None:
-        """Once per push: nothing waits on the phone any more, and a denial stops further ones."""
-        now, who = context.at, self.accounts.subject(attempt.login.user_id)
-        # One request only gets here, and while the claim lasts it can be no other push's.
-        if now < waiting.challenge.ends + LEEWAY:
-            self._records.drop("inflight", who, now=now)
-        if verdict.outcome is Outcome.DENIED:
-            self._records.put("pause", who, value=now + _PAUSE_SECONDS, ttl=_PAUSE_SECONDS, now=now)
-        if not verdict:
-            self._fail(attempt, verdict, None, (), context, waiting)
+    def hear(self, client: str, method: str, query: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """A callback of a client's provider: True for a genuine one, whatever it is about. It only makes the next poll ask; nothing is granted by it."""
+        return self._pushes.hear(client, method, query, headers, body, self.settings.clock())
 
     def _approved(self, attempt: Attempt, waiting: Waiting, said: Mapping[str, Any], context: Context) -> Answer:
         now = context.at
@@ -646,7 +563,7 @@ class Backend:
         self.accounts.open(user_id, context.at)
         references = {self._clients[factor.client].reference(factor) for factor in user.factors if factor.client in self._clients}
         self._limits.begin_anew({self.accounts.subject(user_id), *references}, context.at)
-        self._records.drop("pause", self.accounts.subject(user_id), now=context.at)
+        self._pushes.reopen(self.accounts.subject(user_id), context.at)
         self.events.emit("opened", context, user_id, reason="administrator")
 
     def reset(self, user_id: str) -> None:

@@ -341,9 +341,16 @@ class Enrols(Protocol):
 
 @runtime_checkable
 class Hears(Protocol):
-    """A client whose provider calls back: answers which reference to poll now, None for what is not genuine."""
+    """A client whose provider calls back, at `callback_url` ("" where it does not): the address as the provider has it, which ends in
+    `<prefix>/callback/<name>`, where our pages are.
 
-    def hear(self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, now: int) -> str | None: ...
+    `hear` answers which references (`Challenge.hidden["uuid"]`) to ask about now, None for what is not genuine. A callback is a hint: only `poll` approves.
+    `headers` have their usual names.
+    """
+
+    callback_url: str
+
+    def hear(self, method: str, query: str, headers: Mapping[str, str], body: bytes, *, now: int) -> Sequence[str] | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -269,6 +269,10 @@ def _read_paths(given: dict[str, Any], faults: _Faults) -> None:
     for path in given["exempt"]:
         if not _is_path(path):
             faults.add(f"exempt holds {path!r}: each must be {shape}.")
+    for client in given["clients"] or ():
+        ours, theirs = f"{given['prefix']}/callback/{getattr(client, 'name', '')}", str(getattr(client, "callback_url", "") or "")
+        if theirs and not theirs.endswith(ours):
+            faults.add(f"the callback_url of the client {client.name!r} must end in {ours}, where our pages are, but is {theirs}.")
     faults.need(given, "logout_url", lambda path: path == "" or _is_path(path.rstrip("/")), f"must be {shape}")
     faults.need(
         given,

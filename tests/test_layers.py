@@ -30,6 +30,7 @@ FLOORS = {
     "authy_wsgi.accounts": 4,
     "authy_wsgi.enrolment": 5,
     "authy_wsgi.codes": 5,
+    "authy_wsgi.pushes": 5,
     "authy_wsgi.backend": 6,
     "authy_wsgi.identity": 5,
     "authy_wsgi.policy": 5,
@@ -45,6 +46,7 @@ FLOORS = {
 # What must not know of each other, whatever their floors.
 APART = [
     ("authy_wsgi.codes", ("authy_wsgi.clients", "authy_wsgi.stores", "authy_wsgi.ledgers")),
+    ("authy_wsgi.pushes", ("authy_wsgi.clients", "authy_wsgi.stores", "authy_wsgi.ledgers")),
     ("authy_wsgi.backend", ("authy_wsgi.clients", "authy_wsgi.stores", "authy_wsgi.ledgers")),
     ("authy_wsgi.pages", ("authy_wsgi.clients", "authy_wsgi.stores", "authy_wsgi.ledgers")),
     ("authy_wsgi.policy", ("authy_wsgi.clients", "authy_wsgi.stores", "authy_wsgi.ledgers")),

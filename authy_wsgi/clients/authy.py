@@ -12,7 +12,8 @@ import requests
 
 from authy_wsgi import phones
 from authy_wsgi.clients.authy_api import PRODUCTION, AuthyAPI, AuthyError
-from authy_wsgi.clients.http import Deadlines, is_loopback
+from authy_wsgi.clients.authy_callback import genuine
+from authy_wsgi.clients.http import Deadlines, check_base, is_loopback
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Candidate, Challenge, Context, Factor, Outcome, Profile, User, Verdict, Way
 from authy_wsgi.errors import Misconfigured, Refused, Unavailable
 from authy_wsgi.tickets import digest, new_id, short
@@ -50,7 +51,9 @@ _SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 class AuthyClient:
     """`AuthyClient(api_key)`. `base_url`: https, or http on this machine (the local emulator). `bind_action` binds each sent code to its attempt.
 
-    `logos`: [{"res": "default", "url": "https://..."}], shown by the phone beside an approval request. Deadlines are seconds.
+    With `callback_url` (`https://example.org/second-factor/callback/authy`, entered in the Authy console as well) waiting pages cost next to no calls: the
+    provider says when the phone was answered. `logos`: [{"res": "default", "url": "https://..."}], shown by the phone beside an approval request.
+    Deadlines are seconds.
     """
 
     needs_email = True
@@ -67,10 +70,17 @@ class AuthyClient:
         digits: int = 7,
         deadlines: Deadlines = Deadlines(),
         session: requests.Session | None = None,
+        callback_url: str = "",
+        callback_method: str = "POST",
     ) -> None:
         self.api = AuthyAPI(api_key, base_url=base_url, deadlines=deadlines, session=session)
         self.name = name
         self.digits = digits
+        self.callback_url = check_base(callback_url, "callback_url") if callback_url else ""
+        self.callback_method = callback_method
+        if callback_method not in ("POST", "GET"):
+            raise Misconfigured('callback_method must be "POST" or "GET", as the Authy console has it.')
+        self._key = api_key
         self._bind_action = bind_action
         # An app code is good for its step and a little more; a message's code that is not bound to its attempt, for as long as messages are.
         self.unbound_validity = APP_SECONDS if bind_action else CODE_SECONDS
@@ -202,6 +212,11 @@ class AuthyClient:
             return _judge(error)
         channel = _evidence(device, challenge.way.channel)
         return Verdict(outcome=Outcome.APPROVED, channel=channel, learnt={"app": "yes"} if channel == "app" and factor.data.get("app") != "yes" else {})
+
+    def hear(self, method: str, query: str, headers: Mapping[str, str], body: bytes, *, now: int) -> Sequence[str] | None:
+        if not self.callback_url or method != self.callback_method:
+            return None
+        return genuine(self._key, method, self.callback_url, query, headers, body, now)
 
     def poll(self, user: User, challenge: Challenge, context: Context) -> Verdict:
         factor = _factor(user, challenge.way)

@@ -9,7 +9,8 @@ A client that takes a session speaks to it as it would over a socket, and works 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from email.message import Message
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -50,10 +51,33 @@ class WSGIAdapter(BaseAdapter):
         except ConnectionError as error:
             raise requests.ConnectionError(error, request=request) from error
         code, _, reason = status.partition(" ")
+        # What no server would send: the answer to HEAD, and these statuses, have no body.
+        content = b"" if request.method == "HEAD" or code in ("204", "304") else b"".join(chunks)
         raw = HTTPResponse(
-            io.BytesIO(b"".join(chunks)), HTTPHeaderDict(list(headers)), status=int(code), reason=reason, preload_content=False, request_method=request.method
+            io.BytesIO(content),
+            HTTPHeaderDict(list(headers)),
+            status=int(code),
+            reason=reason,
+            preload_content=False,
+            request_method=request.method,
+            original_response=_Original(headers),  # type: ignore[arg-type]
         )
         return HTTPAdapter().build_response(request, raw)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Original:
+    """What requests looks for cookies in: the headers as the standard library would have read them, of a connection that is over."""
+
+    def __init__(self, headers: Iterable[tuple[str, str]]) -> None:
+        self.msg = Message()
+        for name, value in headers:
+            self.msg[name] = value
+
+    def isclosed(self) -> bool:
+        return True
 
     def close(self) -> None:
         """Nothing is open."""
@@ -77,6 +101,13 @@ def _environ(request: requests.PreparedRequest) -> dict[str, Any]:
     )
     path = unquote_to_bytes(url.path or "/").decode("latin-1")
     raw = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    environ |= {"PATH_INFO": path, "REQUEST_URI": raw, "RAW_URI": raw, "CONTENT_LENGTH": str(len(body or b"")), "REMOTE_ADDR": "127.0.0.1"}
+    environ |= {
+        "SERVER_NAME": url.hostname or "localhost",
+        "PATH_INFO": path,
+        "REQUEST_URI": raw,
+        "RAW_URI": raw,
+        "CONTENT_LENGTH": str(len(body or b"")),
+        "REMOTE_ADDR": "127.0.0.1",
+    }
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     return environ

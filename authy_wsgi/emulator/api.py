@@ -42,6 +42,7 @@ TABLE: tuple[tuple[str, str, str, Callable[[Ask], JSON]], ...] = (
     ("approval_requests/status", "GET", "/onetouch/json/approval_requests/<uuid>", onetouch.status),
 )
 
+ROUTE_NAMES = tuple(dict.fromkeys(name for name, *_ in TABLE))
 HANDLERS: Mapping[str, Callable[[Ask], JSON]] = {name: handler for name, _, _, handler in TABLE}
 
 _ROUTES = Routes((name, path, (method,)) for name, method, path, _ in TABLE)

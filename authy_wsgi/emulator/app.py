@@ -22,6 +22,7 @@ from authy_wsgi.emulator.failures import ApiError, failure, invalid
 from authy_wsgi.emulator.faults import Fault, Faults, Trickle, drop
 from authy_wsgi.emulator.guard import check_host, known_hosts, protect
 from authy_wsgi.emulator.handset import Handset
+from authy_wsgi.emulator.numbering import NumberError, read_number
 from authy_wsgi.emulator.parameters import Parameters, read_parameters, without_key
 from authy_wsgi.emulator.phones import Phones
 from authy_wsgi.emulator.picture import picture
@@ -85,7 +86,7 @@ class Emulator:
         self._waiting = Faults()
         self.callbacks = Callbacks(self.state, api_key, callback_session, sleep)
         self.state.when_answered = self.callbacks.answered
-        self._phones = Phones(self.state, Controls(self.state, self._waiting, self.callbacks))
+        self._phones = Phones(self.state, Controls(self.state, self._waiting, self.callbacks), api.ROUTE_NAMES)
         if callback_url:
             self.callbacks.configure(callback_url, callback_method)
 
@@ -203,7 +204,9 @@ class Emulator:
                 response = api_answer(200, body)
             except ApiError as error:
                 response = api_answer(error.status, error.body)
-        if fault and fault.kind == "delay" and fault.seconds >= environ.get(PATIENCE, fault.seconds + 1):
+        if fault and fault.kind in ("delay", "trickle") and fault.seconds >= environ.get(PATIENCE, fault.seconds + 1):
+            if fault.kind == "trickle":
+                self._sleep(environ[PATIENCE])
             raise TimeoutError("the simulator answered too late, as it was told to")
         return response, fault if fault and fault.kind == "trickle" else None
 
@@ -232,6 +235,20 @@ class Emulator:
         if not api.right_key(key, self._api_key):
             raise api.bad_key()
         self.state.count("api_calls_count")
-        whom = found.arguments.get("id") or parameters.get("phone_number") or ""
-        if not self.state.use(f"{found.route} {whom}", self.state.now() // 60 * 60 + 60, self.state.rules.requests_per_minute):
+        minute = (f"{found.route} {_about(found, parameters)}", self.state.now() // 60 * 60 + 60, self.state.rules.requests_per_minute)
+        if self.state.use([minute]):
             raise failure(60003, status=self.state.rules.limit_status)
+
+
+def _about(found: api.Found, parameters: Parameters) -> str:
+    """The user or number that a call is about, in one spelling; "" for none."""
+    whom = found.arguments.get("id", "")
+    if whom.isascii() and whom.isdigit():
+        return whom.lstrip("0")
+    user = parameters.get("user")
+    fields = {**parameters, **user} if isinstance(user, dict) else parameters
+    number = fields.get("phone_number") or fields.get("cellphone")
+    try:
+        return read_number(str(fields.get("country_code", "")), str(number or "")).e164
+    except NumberError:
+        return whom

@@ -32,7 +32,7 @@ def stats(ask: Ask) -> JSON:
     return {
         "stats": rows,
         "count": len(rows),
-        "total_users": len(ask.state.users),
+        "total_users": ask.state.user_count,
         "app_id": app_number(ask),
         "message": "Monthly statistics.",
         "success": True,

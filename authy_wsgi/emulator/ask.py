@@ -61,12 +61,12 @@ class Ask:
         day = int(datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()) + DAY
         month = int(datetime(today.year, today.month, 1, tzinfo=UTC).timestamp()) + DAY * monthrange(today.year, today.month)[1]
         limits = {
-            "sms": ((rules.sms_per_month, month, 60009), (rules.sms_per_day, day, 60010)),
-            "call": ((rules.calls_per_month, month, 60011), (rules.calls_per_day, day, 60012)),
+            "sms": (("60009", month, rules.sms_per_month), ("60010", day, rules.sms_per_day)),
+            "call": (("60011", month, rules.calls_per_month), ("60012", day, rules.calls_per_day)),
         }
-        for limit, until, code in limits.get(kind, ()):
-            if not state.use(str(code), until, limit):
-                raise failure(code, status=rules.limit_status)
+        refused = state.use(limits.get(kind, ()))
+        if refused:
+            raise failure(int(refused), status=rules.limit_status)
 
     def number(self) -> Number:
         """The number that `country_code` and `phone_number` mean; 60004 or 60033."""

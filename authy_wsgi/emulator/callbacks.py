@@ -16,16 +16,50 @@ from urllib.parse import urlsplit
 
 import requests
 
-from authy_wsgi.emulator.numbering import read_number
 from authy_wsgi.emulator.signing import signature, to_query
 from authy_wsgi.emulator.state import Approval, Phone, State
 from authy_wsgi.emulator.wire import JSON, to_json
 
 METHODS = ("POST", "GET")
-TEST_ID = 1234  # the authy_id of the callback that saving an endpoint sends
 PATIENCE = 10.0  # seconds for one try
 IDLE = 5.0  # seconds after which the worker ends
 KEPT = 100
+
+
+def _noise(seed: str) -> str:
+    """256 bytes where the service has the device's RSA signature, which nobody outside could check."""
+    return base64.b64encode(hashlib.shake_256(seed.encode()).digest(256)).decode("ascii")
+
+
+# What saving an endpoint sends: always the same, times as texts, without a device, and with an Authy id that is nobody's.
+TEST: JSON = {
+    "authy_id": 1234,
+    "device_uuid": "cea50e20-3aeb-0133-f92a-34363b620e52",
+    "callback_action": "approval_request_status",
+    "uuid": "cdbabf40-1c65-0133-d113-34363b620e52",
+    "status": "approved",
+    "approval_request": {
+        "transaction": {
+            "details": {"Email Address": "jdoe@example.com"},
+            "device_details": {},
+            "device_geolocation": "",
+            "device_signing_time": "946641599",
+            "encrypted": False,
+            "flagged": False,
+            "hidden_details": {"ip": "1.1.1.1"},
+            "message": "Request to Login",
+            "reason": "",
+            "requester_details": "",
+            "status": "approved",
+            "uuid": "cdbabf40-1c65-0133-d113-34363b620e52",
+            "created_at_time": "946641599",
+            "customer_uuid": "25e026b36343-a29f-3310-bea3-02e05aec",
+        },
+        "logos": "",
+        "expiration_timestamp": "946641599",
+    },
+    "signature": _noise("test"),
+}
 
 
 @dataclass(slots=True)
@@ -68,12 +102,12 @@ class Callbacks:
         """Save the endpoint and send it a test callback, as the console did; "" sends none any more. `ValueError` for what is no endpoint."""
         self.url, self.method = check_endpoint(url, method)
         if self.url:
-            self._send("test", self._test_tree())
+            self._send("test", TEST)
 
     def answered(self, phone: Phone, approval: Approval) -> None:
         """A person has approved or denied. An expiry sends nothing."""
         if self.url:
-            self._send(approval.answer, self._tree(phone, approval, phone.authy_id or 0))
+            self._send(approval.answer, self._tree(phone, approval))
 
     # These take no lock but the sender's own.
 
@@ -92,28 +126,27 @@ class Callbacks:
 
     # -- what is said
 
-    def _tree(self, phone: Phone, approval: Approval, authy_id: int) -> JSON:
-        user, shape = self._state.user_of(phone), self._state.rules.callback_shape
-        device = self._device(phone, approval)
-        customer: str | int = int(self._state.app_id[:6], 16)
+    def _tree(self, phone: Phone, approval: Approval) -> JSON:
+        shape, device = self._state.rules.callback_shape, self._device(phone, approval)
+        # Where there is nothing to say, 2017 said it with an empty text or object, the years around it with null.
+        empty: JSON = {"device_details": {}, "device_geolocation": "", "reason": ""} if shape == "2017" else {}
+        nothing: JSON | None = {} if shape == "2016" else None
         transaction: JSON = {
-            "details": approval.details or None,
-            "device_details": None,
-            "device_geolocation": None,
-            "device_signing_time": approval.answered_at,
+            "details": approval.details or nothing,
+            **dict.fromkeys(("device_details", "device_geolocation", "reason", "requester_details")),
+            **empty,
+            "device_signing_time": 0 if shape == "2016" else approval.answered_at,
             "encrypted": False,
             "flagged": False,
-            "hidden_details": approval.hidden_details or None,
+            "hidden_details": approval.hidden_details or nothing,
             "message": approval.message,
-            "reason": None,
-            "requester_details": None,
             "status": approval.answer,
             "uuid": approval.uuid,
             "created_at_time": approval.at,
-            "customer_uuid": customer,
+            "customer_uuid": int(self._state.app_id[:6], 16),
         }
         tree: JSON = {
-            "authy_id": authy_id,
+            "authy_id": phone.authy_id,
             "device_uuid": device["id"],
             "callback_action": "approval_request_status",
             "uuid": approval.uuid,
@@ -128,13 +161,16 @@ class Callbacks:
             "device": device,
         }
         if shape == "2016":
-            # Then the ids were UUIDs, the outer one was the callback's own, and the application went unnamed.
+            # Then ids were UUIDs, the outer one was the callback's own, and neither the device nor the application was described.
             for member, name in ((tree, "device_uuid"), (tree, "uuid"), (transaction, "customer_uuid")):
-                member[name] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name} {approval.uuid} {user.id if user else ''}"))
-            del tree["approval_request"]["app_id"]
+                member[name] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name} {approval.uuid}"))
+            del tree["approval_request"]["app_id"], tree["device"]
+        if shape == "2023":
+            tree |= {name: device[name] for name in ("multidevice_enabled", "multidevice_updated_at")}
         return tree
 
     def _device(self, phone: Phone, approval: Approval) -> JSON:
+        shape = self._state.rules.callback_shape
         device: JSON = {
             **dict.fromkeys(("city", "country", "ip", "region", "registration_city", "registration_country", "registration_ip", "registration_region")),
             "registration_method": "sms",
@@ -144,21 +180,13 @@ class Callbacks:
             "registration_date": phone.since,
             "last_sync_date": approval.answered_at,
         }
-        if self._state.rules.callback_shape == "2019":
-            device |= {
-                "enabled_unlock_methods": ["pin", "fingerprint"],
-                "last_unlock_method_used": "pin",
-                "last_unlock_date": approval.answered_at,
-                "multidevice_enabled": False,
-                "multidevice_updated_at": phone.since,
-            }
+        if shape in ("2019", "2023"):
+            device |= {"multidevice_enabled": False, "multidevice_updated_at": phone.since}
+        if shape == "2019":
+            device |= {"enabled_unlock_methods": ["pin", "fingerprint"], "last_unlock_method_used": "pin", "last_unlock_date": approval.answered_at}
+        if shape == "2023":
+            device |= {"enabled_unlock_methods": "none", "last_unlock_method_used": "none", "last_unlock_date": None, "registration_device_id": phone.device_id}
         return device
-
-    def _test_tree(self) -> JSON:
-        now = self._state.now()
-        phone = Phone(read_number("1", "4085551234"), b"", now, TEST_ID, TEST_ID)
-        approval = Approval(str(uuid.UUID(int=0)), "0" * 24, "", "Test callback", {}, {}, [], now, 86400, "approved", now)
-        return self._tree(phone, approval, TEST_ID)
 
     # -- the way there
 
@@ -199,6 +227,12 @@ class Callbacks:
         return answer
 
     def _try(self, delivery: Delivery, tree: JSON) -> str:
+        try:
+            return self._ask(delivery, tree)
+        except Exception as error:  # noqa: BLE001  (through an adapter it may be the application's own)
+            return f"no answer: {type(error).__name__}"
+
+    def _ask(self, delivery: Delivery, tree: JSON) -> str:
         nonce = str(self._state.now())
         plain = delivery.url.partition("?")[0]
         headers = {"X-Authy-Signature": signature(self._api_key, nonce, delivery.method, plain, tree), "X-Authy-Signature-Nonce": nonce}
@@ -208,14 +242,11 @@ class Callbacks:
         else:
             headers["Content-Type"] = "application/json"
             body = to_json(tree)
-        try:
-            if self._session is None:
-                self._session = requests.Session()
-                self._session.trust_env = False
-            with self._session.request(delivery.method, url, data=body, headers=headers, timeout=PATIENCE, allow_redirects=False) as response:
-                return str(response.status_code)
-        except Exception as error:  # noqa: BLE001  (through an adapter it may be the application's own)
-            return f"no answer: {type(error).__name__}"
+        if self._session is None:
+            self._session = requests.Session()
+            self._session.trust_env = False
+        with self._session.request(delivery.method, url, data=body, headers=headers, timeout=PATIENCE, allow_redirects=False) as response:
+            return str(response.status_code)
 
 
 def check_endpoint(url: str, method: str) -> tuple[str, str]:
@@ -231,8 +262,3 @@ def check_endpoint(url: str, method: str) -> tuple[str, str]:
     if url and not (whole and url.isascii() and url.isprintable() and " " not in url and "#" not in url and len(url) <= 2000):
         raise ValueError("The callback URL must be a whole one, like http://127.0.0.1:8000/callback.")
     return url, method
-
-
-def _noise(seed: str) -> str:
-    """256 bytes where the service has the device's RSA signature, which nobody outside can check."""
-    return base64.b64encode(hashlib.shake_256(seed.encode()).digest(256)).decode("ascii")

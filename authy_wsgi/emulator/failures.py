@@ -151,7 +151,13 @@ class ApiError(Exception):
 def failure(code: int, message: str = "", *, status: int = 0, fields: Mapping[str, str] | None = None, named: Mapping[str, str] | None = None) -> ApiError:
     """The error with that code, in its usual words and status unless told others; `fields` and `named` as in `ApiError`."""
     usual, words = CODES[code]
-    return ApiError(status or usual, code, message or words, fields=fields, named=named)
+    error = ApiError(status or usual, code, message or words, fields=fields, named=named)
+    # Two have a shape of their own, whatever they come of.
+    if code == 60020:
+        error.body |= {"token": "is invalid"}
+    if code == 60049:
+        error.body["errors"] = {}
+    return error
 
 
 def invalid(message: str, *, status: int = 0) -> ApiError:

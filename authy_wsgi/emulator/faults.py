@@ -110,15 +110,29 @@ def read_fault(form: dict[str, str]) -> Fault:
         return Fault(
             route=form.get("route", "").strip("/ ") or "*",
             kind=form.get("kind", ""),
-            status=int(form.get("status") or 0),
-            code=int(form.get("code") or 0),
+            status=_whole(form, "status", 0),
+            code=_whole(form, "code", 0),
             body=form.get("body"),
             content_type=form.get("content_type") or "application/json;charset=utf-8",
-            seconds=float(form.get("seconds") or 0),
-            count=int(form.get("count") or 0) if "count" in form else 1,
+            seconds=_seconds(form.get("seconds") or "0"),
+            count=_whole(form, "count", 1),
         )
     except ValueError as error:
         raise RequestError(400, f"That fault cannot be: {error}.") from None
+
+
+def _whole(form: dict[str, str], name: str, default: int) -> int:
+    text = form.get(name, str(default)).strip() or "0"
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValueError(f"{name} must be a whole number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("seconds must be a number") from None
 
 
 def drop(environ: Environ) -> NoReturn:

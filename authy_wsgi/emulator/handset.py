@@ -117,12 +117,13 @@ class Handset:
 
     def suspend(self) -> None:
         """Have the service answer 60017 for this user."""
-        self._user().suspended = True
+        with self._lock:
+            self._state.suspend(self._user(), suspended=True)
 
     def restore(self) -> None:
-        """Take a suspension back."""
-        user = self._user()
-        user.suspended, user.wrong = False, 0
+        """Take a suspension back; wrong codes count anew."""
+        with self._lock:
+            self._state.suspend(self._user(), suspended=False)
 
     def _user(self) -> User:
         user = self._state.user_of(self._phone)

@@ -51,7 +51,7 @@ class Number:
 def read_number(country_code: str, text: str, *, field: str = "cellphone") -> Number:
     """The number that two parameters mean, however it is written; `NumberError` where they mean none."""
     calling = country_code.strip().removeprefix("+")
-    if not (calling.isascii() and calling.isdigit() and int(calling[:6]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE):
+    if not (calling.isascii() and calling.isdigit() and len(calling) <= 6 and int(calling) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE):
         raise NumberError("country_code", "is not supported")
     written = text.strip()
     if not _WRITTEN.fullmatch(written):
@@ -60,7 +60,8 @@ def read_number(country_code: str, text: str, *, field: str = "cellphone") -> Nu
         parsed = phonenumbers.parse(written if written.startswith("+") else f"+{int(calling)} {written}")
     except NumberParseException:
         raise NumberError(field, "is invalid") from None
-    if parsed.country_code != int(calling) or not phonenumbers.is_possible_number(parsed):
+    whole = phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+    if parsed.country_code != int(calling) or not whole:
         raise NumberError(field, "is invalid")
     return _number(parsed)
 

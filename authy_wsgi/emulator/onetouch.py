@@ -89,9 +89,7 @@ def status(ask: Ask) -> JSON:
     uuid = ask.arguments["uuid"]
     found = ask.state.approvals.get(uuid)
     if found is None:
-        error = failure(60049, f"Approval request not found: {uuid}")
-        error.body["errors"] = {}
-        raise error
+        raise failure(60049, f"Approval request not found: {uuid}")
     return {"approval_request": _described(ask.state, *found), "success": True}
 
 

@@ -1,23 +1,28 @@
-"""The phones, beside the API: pages for people, JSON for programs."""
+"""The phones, beside the API: pages for people, JSON for programs. There is no sound in any of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
+from urllib.parse import parse_qs
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from authy_wsgi.emulator import screen
 from authy_wsgi.emulator.controls import CONTROLS, Controls
 from authy_wsgi.emulator.failures import ApiError
 from authy_wsgi.emulator.guard import check_origin, protect
 from authy_wsgi.emulator.handset import describe
+from authy_wsgi.emulator.overview import listing
 from authy_wsgi.emulator.replies import base_url, done, form_of, program, wants_page
-from authy_wsgi.emulator.state import Approval, Message, Phone, State
+from authy_wsgi.emulator.state import Phone, State
 from authy_wsgi.emulator.wire import Environ, decode_segment, status_line
-from authy_wsgi.site import RequestError, Response, Routes, as_path
+from authy_wsgi.site import RequestError, Response, Routes, as_path, header, read_query
 
+SIDE_BY_SIDE = 6
+DELIVERIES = 10
 TYPES = {"css": "text/css;charset=utf-8", "js": "text/javascript;charset=utf-8", "svg": "image/svg+xml"}
 
 _ROUTES = Routes(
@@ -25,54 +30,37 @@ _ROUTES = Routes(
         ("overview", "/phone/", ["GET"]),
         ("static", "/phone/static/<name>", ["GET"]),
         *CONTROLS,
+        ("side", "/phone/side", ["GET"]),
         ("json", "/phone/<who>.json", ["GET"]),
         ("show", "/phone/<who>", ["GET"]),
         ("app", "/phone/<who>/app", ["POST"]),
+        ("suspended", "/phone/<who>/suspended", ["POST"]),
         ("answer", "/phone/<who>/approvals/<uuid>", ["POST"]),
     ]
 )
 
 
-def local_time(at: int) -> datetime:
-    """A time in this machine's zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone()
-
-
-def grouped(code: str) -> str:
-    """`482 1079`: a code as it is read."""
-    return f"{code[: len(code) // 2]} {code[len(code) // 2 :]}"
-
-
-def parts(message: Message) -> tuple[str, str, str]:
-    """A message's text before the code, the code as it is there, and the text after."""
-    said = " ".join(message.code) if message.kind == "call" else message.code
-    before, found, after = message.text.partition(said)
-    return before, found, after
-
-
 class Phones:
-    """Everything under `/phone/`. The emulator holds its lock around each call."""
+    """Everything under `/phone/`. The emulator holds its lock around each call. `routes` are the names that a fault may have."""
 
-    def __init__(self, state: State, controls: Controls) -> None:
+    def __init__(self, state: State, controls: Controls, routes: Sequence[str]) -> None:
         self._state = state
         self._controls = controls
+        self._routes = routes
         self._pages = Environment(loader=PackageLoader("authy_wsgi.emulator"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self._pages.filters.update(
-            clock=lambda at: f"{local_time(at):%H:%M}",
-            day=lambda at: f"{local_time(at):%d %b %Y}",
-            iso=lambda at: local_time(at).isoformat(),
-            grouped=grouped,
-            parts=parts,
-        )
+        words = (screen.countdown, screen.day, screen.duration, screen.moment, screen.parts, screen.time_of_day)
+        self._pages.filters.update({word.__name__: word for word in words}, iso=lambda at: screen.local_time(at).isoformat())
         folder = files("authy_wsgi.emulator").joinpath("static")
         self._static = {name: folder.joinpath(name).read_bytes() for name in ("phone.css", "phone.js", "phone.svg")}
         self._views: Mapping[str, Callable[..., Response]] = {
             "overview": self._overview,
             "static": self._file,
             **controls.views,
+            "side": self._side,
             "json": self._json,
             "show": self._show,
             "app": self._app,
+            "suspended": self._suspended,
             "answer": self._answer,
         }
 
@@ -108,42 +96,68 @@ class Phones:
         response.headers["Content-Type"] = "text/html;charset=utf-8"
         return response
 
+    def _watched(self, environ: Environ, template: str, facts: object, **words: Any) -> Response:
+        """A page that looks after itself: 304 where nothing is new to the page that asks."""
+        now, moved = self._state.now(), self._state.moved
+        mark = blake2b(repr((facts, now // 60, moved, self._state.app_name)).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        known = header(environ, "If-None-Match") == f'"{mark}"'
+        response = Response(status="304 Not Modified", content_type=None) if known else self._page(environ, template, mark=mark, moved=moved, **words)
+        response.headers["ETag"] = f'"{mark}"'
+        return response
+
     def _overview(self, environ: Environ) -> Response:
-        phones = sorted(self._state.phones.values(), key=lambda phone: (phone.authy_id is None, phone.authy_id or 0))
-        return self._page(
+        query = read_query(environ)
+        page = query.get("page", "")
+        beside = self._found(query["with"]) if query.get("with") else {}
+        if len(beside) >= SIDE_BY_SIDE:
+            raise RequestError(400, f"No more than {SIDE_BY_SIDE} phones fit side by side. Close one first.")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
+        phones = listing(self._state, query.get("q", ""), number, [phone.number.e164 for phone in beside.values()])
+        faults, callbacks = self._controls.faults.listed(), self._controls.callbacks
+        deliveries = callbacks.deliveries[: -DELIVERIES - 1 : -1]
+        return self._watched(
             environ,
             "overview.html",
-            phones=[(phone, self._pending(phone)) for phone in phones],
-            faults=self._controls.faults.listed(),
-            callbacks=self._controls.callbacks,
+            (phones, faults, callbacks.url, callbacks.method, deliveries),
+            phones=phones,
+            beside=list(beside),
+            faults=faults,
+            callbacks=callbacks,
+            deliveries=deliveries,
+            routes=self._routes,
             base=base_url(environ),
+            limit=SIDE_BY_SIDE,
         )
 
     def _show(self, environ: Environ, who: str) -> Response:
-        phone = self._phone(who)
-        now, step = self._state.now(), self._state.rules.app_code_step
-        return self._page(
-            environ,
-            "phone.html",
-            phone=phone,
-            who=who,
-            user=self._state.user_of(phone),
-            pending=self._pending(phone),
-            feed=self._feed(phone),
-            code=phone.app_code(self._state.app_counter()) if phone.installed else None,
-            left=step - now % step,
-        )
+        screens = [screen.show(self._state, phone, name) for name, phone in self._found(who).items()]
+        waiting = sum(len(it.pending) for it in screens)
+        return self._watched(environ, "phones.html", [it.facts for it in screens], screens=screens, waiting=waiting, limit=SIDE_BY_SIDE, short=screen.SHORT)
 
-    def _pending(self, phone: Phone) -> list[Approval]:
-        return [approval for approval in phone.approvals if approval.status(self._state.now()) == "pending"]
+    def _side(self, environ: Environ) -> Response:
+        """From the ticks of the overview to the phones side by side."""
+        chosen = parse_qs(str(environ.get("QUERY_STRING", "")), errors="replace").get("who", [])
+        if not chosen:
+            raise RequestError(400, "Tick the phones first that you want to see side by side.")
+        response = Response(status="303 See Other")
+        response.headers["Location"] = as_path(str(environ.get("SCRIPT_NAME") or ""), "/phone/", ",".join(self._found(",".join(chosen))))
+        return response
 
-    def _feed(self, phone: Phone) -> list[tuple[int, str, Message | Approval]]:
-        """What is past: messages and requests that are done, newest first."""
-        now = self._state.now()
-        feed: list[tuple[int, str, Message | Approval]] = [(it.at, it.kind, it) for it in phone.messages]
-        feed += [(it.answered_at or it.at, it.status(now), it) for it in phone.approvals if it.status(now) != "pending"]
-        # Sorting is stable: of two in the same second the one that came later stays later.
-        return sorted(feed, key=lambda entry: entry[0])[::-1]
+    def _found(self, whos: str) -> dict[str, Phone]:
+        """The phones of an address like `1635,+14085555270`, each once."""
+        phones: dict[str, Phone] = {}
+        unknown = []
+        for who in filter(None, map(str.strip, whos.split(","))):
+            phone = self._state.find_phone(who)
+            if phone is None:
+                unknown.append(who[:40])
+            elif all(phone is not other for other in phones.values()):
+                phones[who] = phone
+        if unknown or not phones:
+            raise _unknown(unknown)
+        if len(phones) > SIDE_BY_SIDE:
+            raise RequestError(400, f"No more than {SIDE_BY_SIDE} phones fit side by side. Choose fewer.")
+        return phones
 
     def _file(self, _environ: Environ, name: str) -> Response:
         if name not in self._static:
@@ -157,7 +171,7 @@ class Phones:
     def _phone(self, who: str) -> Phone:
         phone = self._state.find_phone(who)
         if phone is None:
-            raise RequestError(404, "There is no such phone here. It appears when a user with its number is registered.")
+            raise _unknown([who[:40]])
         return phone
 
     def _json(self, _environ: Environ, who: str) -> Response:
@@ -166,14 +180,21 @@ class Phones:
     # -- buttons
 
     def _app(self, environ: Environ, who: str) -> Response:
-        phone, installed = self._phone(who), form_of(environ).get("installed", "").lower()
-        if installed not in ("true", "false"):
-            raise RequestError(400, "Say installed=true or installed=false.")
-        phone.installed = installed == "true"
-        return done(environ, who, describe(self._state, phone))
+        phone, form = self._phone(who), form_of(environ)
+        phone.installed = _told(form, "installed")
+        return self._pressed(environ, who, form, phone)
+
+    def _suspended(self, environ: Environ, who: str) -> Response:
+        phone, form = self._phone(who), form_of(environ)
+        user, suspended = self._state.user_of(phone), _told(form, "suspended")
+        if user is None:
+            raise RequestError(409, "This number is no user's, so there is nobody to suspend. Register it first.")
+        user.suspended, user.wrong = suspended, 0
+        return self._pressed(environ, who, form, phone)
 
     def _answer(self, environ: Environ, who: str, uuid: str) -> Response:
-        phone, status = self._phone(who), form_of(environ).get("status", "")
+        phone, form = self._phone(who), form_of(environ)
+        status = form.get("status", "")
         approval = next((it for it in phone.approvals if it.uuid == uuid), None)
         if approval is None:
             raise RequestError(404, "There is no such request on this phone.")
@@ -181,4 +202,21 @@ class Phones:
             raise RequestError(400, "Say status=approved or status=denied.")
         if not self._state.answer(phone, approval, status):
             raise RequestError(409, f"This request is {approval.status(self._state.now())} already. Ask for a new one on the site.")
-        return done(environ, who, describe(self._state, phone))
+        return self._pressed(environ, who, form, phone)
+
+    def _pressed(self, environ: Environ, who: str, form: Mapping[str, str], phone: Phone) -> Response:
+        """Back to the phone, or to all that were side by side when its button was pressed."""
+        return done(environ, form.get("page") or who, describe(self._state, phone))
+
+
+def _told(form: Mapping[str, str], name: str) -> bool:
+    said = form.get(name, "").lower()
+    if said not in ("true", "false"):
+        raise RequestError(400, f"Say {name}=true or {name}=false.")
+    return said == "true"
+
+
+def _unknown(whos: Sequence[str]) -> RequestError:
+    if len(whos) > 1:
+        return RequestError(404, f"These phones are not here: {', '.join(whos)}. A phone appears when a user with its number is registered.")
+    return RequestError(404, f"There is no {f'phone {whos[0]}' if whos else 'such phone'} here. A phone appears when a user with its number is registered.")

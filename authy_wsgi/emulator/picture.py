@@ -1,25 +1,39 @@
-"""The image that `users/{id}/secret` points to. It shows the key as text: to be typed, not scanned."""
+"""The image that `users/{id}/secret` points to: a QR code for another authenticator to scan."""
 
 from __future__ import annotations
 
-from html import escape
+from io import BytesIO
+from urllib.parse import quote
+
+import segno
 
 from authy_wsgi.emulator.codes import base32
 from authy_wsgi.site import Response
 
+QUIET_ZONE = 4  # modules of white around the code (ISO/IEC 18004)
+
 
 def picture(key: bytes, label: str, issuer: str, size: int) -> Response:
-    """The key and its label as an SVG of that many pixels."""
-    text = base32(key)
-    lines = [" ".join(text[at : at + 4] for at in range(row, row + 8, 4)) for row in range(0, len(text), 8)]
-    named = "".join(letter for letter in label if letter.isprintable())[:34]
-    rows = [("Simulator", 15), ("Type this key into your authenticator:", 13), *((line, 22) for line in lines), (named, 13)]
-    drawn = "".join(
-        f'<text x="150" y="{50 + 34 * row}" font-size="{height}" font-family="monospace" text-anchor="middle" fill="#16181d">{escape(line)}</text>'
-        for row, (line, height) in enumerate(rows)
-    )
-    opening = f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size}" viewBox="0 0 300 300">'
-    svg = f'{opening}<rect width="300" height="300" fill="#fff"/>{drawn}</svg>'
-    response = Response(body=svg.encode("utf-8", "replace"))
-    response.headers["Content-Type"] = "image/svg+xml;charset=utf-8"
+    """The key as a PNG of about `size` pixels: each module is a whole number of pixels, so it is seldom exactly as large."""
+    code = segno.make_qr(key_uri(key, label, issuer), error="m")
+    drawn = BytesIO()
+    code.save(drawn, kind="png", scale=max(1, size // code.symbol_size(border=QUIET_ZONE)[0]), border=QUIET_ZONE)
+    response = Response(body=drawn.getvalue())
+    response.headers["Content-Type"] = "image/png"
     return response
+
+
+def key_uri(key: bytes, label: str, issuer: str) -> str:
+    """A key as authenticators read it (the Key URI format).
+
+    >>> key_uri(b"12345", "Acorn: alice@example.com", "Acorn")
+    'otpauth://totp/Acorn:alice%40example.com?secret=GEZDGNBV&issuer=Acorn'
+    """
+    # The colon divides issuer and account, so that neither may have one.
+    firm, account = _short(issuer, 60), _short(label.removeprefix(f"{issuer}:"), 120)
+    return f"otpauth://totp/{quote(firm, safe='')}:{quote(account, safe='')}?secret={base32(key)}&issuer={quote(firm, safe='')}"
+
+
+def _short(text: str, size: int) -> str:
+    """A name that fits into the code: at most so many bytes of UTF-8."""
+    return text.replace(":", " ").strip().encode("utf-8", "replace")[:size].decode("utf-8", "ignore")

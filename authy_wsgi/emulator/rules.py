@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 DAY = 24 * 60 * 60
-SHAPES = ("2019", "2017", "2016")
+SHAPES = ("2023", "2019", "2017", "2016")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Nothing here locks; `Emulator` holds its one lock around every use.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -170,19 +170,24 @@ class State:
         today = datetime.fromtimestamp(self.now(), UTC)
         self.counts[today.year, today.month, what] += 1
 
-    def use(self, what: str, until: int, limit: int) -> bool:
-        """Spend one of a limit for a period that ends at `until`; False where all of it is spent. A limit of 0 is none."""
-        if not limit:
-            return True
-        end, spent = self.used.get(what, (until, 0))
-        if end != until:
-            spent = 0
-        if spent >= limit:
-            return False
-        self.used[what] = until, spent + 1
+    def use(self, wanted: Sequence[tuple[str, int, int]]) -> str:
+        """Spend one of each limit, (name, end of its period, limit): the name of the first that has none left, and then nothing is spent; else "".
+
+        A limit of 0 is none.
+        """
+        limited = [(name, until, limit, self._used(name, until)) for name, until, limit in wanted if limit]
+        for name, _until, limit, spent in limited:
+            if spent >= limit:
+                return name
+        for name, until, _limit, spent in limited:
+            self.used[name] = until, spent + 1
         if len(self.used) > USED_KEPT:
             self.used = {name: kept for name, kept in self.used.items() if self.now() < kept[0]}
-        return True
+        return ""
+
+    def _used(self, name: str, until: int) -> int:
+        end, spent = self.used.get(name, (until, 0))
+        return spent if end == until else 0
 
     @property
     def moved(self) -> float:
@@ -202,6 +207,11 @@ class State:
         """The user with that id, removed ones included until their deletion is done."""
         user = self.users.get(authy_id)
         return None if user is None or self._gone(user) else user
+
+    @property
+    def user_count(self) -> int:
+        """How many users there are, those whose deletion is done left out."""
+        return sum(not self._gone(user) for user in self.users.values())
 
     def user_of(self, phone: Phone) -> User | None:
         """The user whose phone it is."""
@@ -227,6 +237,12 @@ class State:
         if email not in user.emails:
             user.emails.append(email)
         return user
+
+    def suspend(self, user: User, *, suspended: bool) -> None:
+        """Have the service answer 60017 for a user, or no more; then wrong codes count anew."""
+        user.suspended = suspended
+        if not suspended:
+            user.wrong = 0
 
     def _gone(self, user: User) -> bool:
         return user.removed_at is not None and self.now() >= user.removed_at + self.rules.deletion_delay

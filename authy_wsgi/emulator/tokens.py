@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authy_wsgi.emulator.ask import Ask, find_user
-from authy_wsgi.emulator.failures import ApiError, bad_parameter, failure
+from authy_wsgi.emulator.failures import bad_parameter, failure
 from authy_wsgi.emulator.state import User
 from authy_wsgi.emulator.wire import JSON
 from authy_wsgi.emulator.wording import code_message
@@ -71,7 +71,7 @@ def verify(ask: Ask) -> JSON:
         raise failure(60017)
     token = ask.arguments["token"]
     if not (token.isascii() and token.isdigit() and 6 <= len(token) <= 12):
-        raise _wrong()
+        raise failure(60020)
     kind = ask.state.check(user, token, ask.text("action"))
     # Until the first good code the service takes any, so that nobody is locked out, unless the caller says force=true.
     if kind in ("", "used") and (user.confirmed or ask.flag("force")):
@@ -79,7 +79,7 @@ def verify(ask: Ask) -> JSON:
             raise failure(60019)
         user.wrong += 1
         user.suspended = 0 < ask.rules.wrong_codes <= user.wrong
-        raise _wrong()
+        raise failure(60020)
     ask.state.count("auths_count")
     return {
         "message": "Token is valid.",
@@ -87,10 +87,6 @@ def verify(ask: Ask) -> JSON:
         "success": "true" if ask.rules.verify_success_text else True,
         "device": _device(user, kind if kind != "used" else ""),
     }
-
-
-def _wrong() -> ApiError:
-    return failure(60020, named={"token": "is invalid"})
 
 
 def _device(user: User, kind: str) -> JSON:

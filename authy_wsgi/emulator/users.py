@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from authy_wsgi.emulator.ask import Ask, as_text, find_user
 from authy_wsgi.emulator.codes import AUTHENTICATOR_STEP, authenticator_code, base32
@@ -29,13 +30,24 @@ def new(ask: Ask) -> JSON:
         raise failure(60027, fields=faults)
     known = len(ask.state.users)
     user = ask.state.register(number, email)
-    if ask.rules.install_links and len(ask.state.users) > known and _wants_link(ask, given):
-        ask.state.deliver(user.phone, "sms", "", f"Install the Authy app to sign in to {ask.state.app_name}: https://www.authy.com/install")
-        ask.state.count("sms_count")
+    if len(ask.state.users) > known and _wants_link(ask, given):
+        _send_link(ask, user)
     return {"message": "User created successfully.", "user": {"id": user.authy_id}, "success": True}
 
 
+def _send_link(ask: Ask, user: User) -> None:
+    """A text message like any other: where those are off, used up or not for this number, none is sent, and registering works all the same."""
+    if not ask.rules.sms_enabled or (user.phone.number.kind == "landline" and not ask.rules.sms_to_landlines):
+        return
+    with suppress(ApiError):
+        ask.spend("sms")
+        ask.state.deliver(user.phone, "sms", "", f"Install the Authy app to sign in to {ask.state.app_name}: https://www.authy.com/install")
+        ask.state.count("sms_count")
+
+
 def _wants_link(ask: Ask, given: dict[str, object]) -> bool:
+    if not ask.rules.install_links:
+        return False
     told = ask.text("send_install_link_via_sms") or str(given.get("send_install_link_via_sms") or "true")
     return told.strip().lower() not in ("false", "0")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from authy_wsgi.emulator.ask import Ask
 from authy_wsgi.emulator.failures import ApiError, bad_parameter, failure
 from authy_wsgi.emulator.numbering import Number
-from authy_wsgi.emulator.state import Code, Phone, Verification
+from authy_wsgi.emulator.state import Code, Phone, State, Verification
 from authy_wsgi.emulator.wire import JSON
 from authy_wsgi.emulator.wording import started, verification_message
 
@@ -24,9 +24,10 @@ def start(ask: Ask) -> JSON:
     if via == "sms" and number.kind == "landline" and not ask.rules.sms_to_landlines:
         raise failure(60082)
     _enabled(ask, via)
+    length, custom = _wanted(ask)
     ask.spend(via)
     phone = ask.state.phone(number)
-    verification = _running(ask, phone) or _begin(ask, phone)
+    verification = _running(ask, phone) or _begin(ask.state, phone, custom or ask.state.dice.digits(length))
     code = verification.sent.code
     text = verification_message(ask.text("locale"), ask.state.app_name, " ".join(code) if via == "call" else code)
     ask.state.deliver(phone, via, code, ask.text("custom_message").replace("{{code}}", code) or text)
@@ -56,17 +57,21 @@ def _running(ask: Ask, phone: Phone) -> Verification | None:
     return verification
 
 
-def _begin(ask: Ask, phone: Phone) -> Verification:
-    state, custom = ask.state, ask.text("custom_code")
-    length = ask.text("code_length") or str(ask.rules.verification_digits)
+def _wanted(ask: Ask) -> tuple[int, str]:
+    """The length of the code that was asked for, and the code itself where the caller brings one."""
+    length, custom = ask.text("code_length") or str(ask.rules.verification_digits), ask.text("custom_code")
     if not (length.isascii() and length.isdigit() and len(length) <= 2 and 4 <= int(length) <= 10):
         raise bad_parameter("code_length", "Must be a number from 4 to 10")
     if custom and not (custom.isascii() and custom.isdigit() and 4 <= len(custom) <= 10):
         raise bad_parameter("custom_code", "Must be 4 to 10 digits")
+    return int(length), custom
+
+
+def _begin(state: State, phone: Phone, code: str) -> Verification:
     now = state.now()
     if phone.verification is not None:
         state.verifications.pop(phone.verification.uuid, None)
-    phone.verification = Verification(state.dice.uuid(), Code(custom or state.dice.digits(int(length)), now, now + state.rules.code_lifetime))
+    phone.verification = Verification(state.dice.uuid(), Code(code, now, now + state.rules.code_lifetime))
     state.verifications[phone.verification.uuid] = phone
     return phone.verification
 

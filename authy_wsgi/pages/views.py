@@ -12,9 +12,9 @@ from authy_wsgi.attempts import Attempt, Grant, Waiting
 from authy_wsgi.backend import Answer, Backend
 from authy_wsgi.contracts import Environ, Login, Outcome, User, Way
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, Throttled, Unavailable
-from authy_wsgi.pages.look import Look, respond_json
+from authy_wsgi.pages.look import Look, respond, respond_json
 from authy_wsgi.pages.visit import CSRF_SECONDS, CookieMissing, Reception, Untrusted, Visit, cookie_cause, page_values, renewed
-from authy_wsgi.site import RequestError, Response, Routes, as_path, header, path_of
+from authy_wsgi.site import RequestError, Response, Routes, as_path, header, path_of, read_body
 from authy_wsgi.tickets import Pass, delete_cookie, set_cookie
 
 log = logging.getLogger("authy_wsgi")
@@ -30,6 +30,7 @@ _ROUTES = Routes(
         ("enrol", "/enrol", ("GET", "POST")),
         ("logout", "/logout", ("GET", "POST")),
         ("static", "/static/<name>", ("GET",)),
+        ("callback", "/callback/<name>", ("GET", "POST")),
     ]
 )
 
@@ -61,6 +62,8 @@ class Pages:
             name, arguments = _ROUTES.find(path_of(environ)[prefix_length:], environ["REQUEST_METHOD"])
             if name == "static":
                 return self._look.file(arguments["name"])
+            if name == "callback":
+                return self._callback(environ, arguments["name"])
             login = whose()
             if login is None:
                 return self._anonymous(environ)
@@ -98,6 +101,19 @@ class Pages:
         except Misconfigured as failure:
             log.error("%s", failure)
             return self._broken(visit, name, "misconfigured")
+
+    def _callback(self, environ: Environ, client: str) -> Response:
+        """What a provider says: before identity, since it has none. Nothing is granted by it; the signature alone says whose it is."""
+        headers = {name: header(environ, name) for name in ("X-Authy-Signature", "X-Authy-Signature-Nonce", "Content-Type")}
+        body = read_body(environ) if environ["REQUEST_METHOD"] == "POST" else b""
+        try:
+            genuine = self._backend.hear(client, environ["REQUEST_METHOD"], str(environ.get("QUERY_STRING", "")), headers, body)
+        except Unavailable as failure:
+            log.warning("a callback could not be noted: %s", failure)
+            return respond(503, headers={"Retry-After": "10"})
+        if not genuine:
+            log.warning("a callback that is not the provider's, or not for us: check callback_url, callback_method and the API key")
+        return respond(200 if genuine else 403)
 
     # Answers that are not about a page of their own
 
