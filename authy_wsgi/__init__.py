@@ -11,7 +11,7 @@ from authy_wsgi.identity import basic_auth, environ_key, remote_user
 from authy_wsgi.ledgers.memory import MemoryLedger
 from authy_wsgi.ledgers.sql import SQLLedger
 from authy_wsgi.middleware import SecondFactor
-from authy_wsgi.policy import for_users, required, where_enrolled
+from authy_wsgi.policy import by_path, for_users, required, where_enrolled
 from authy_wsgi.stores.memory import MemoryStore
 from authy_wsgi.stores.sql import SQLStore
 
@@ -42,6 +42,7 @@ __all__ = [
     "Throttled",
     "Unavailable",
     "basic_auth",
+    "by_path",
     "environ_key",
     "for_users",
     "proven",

@@ -89,14 +89,14 @@ class Backend:
         self._tickets = tickets
         self.ledger = ledger
         self._records = Records(ledger, tickets, settings.instance)
-        self._limits = Limits(settings.limits, settings.instance, ledger, self._records)
+        self.limits = Limits(settings.limits, settings.instance, ledger, self._records)
         self.events = Events(settings.events)
         self._clients: Mapping[str, Client] = {client.name: client for client in settings.clients}
         self._attempts = Attempts(self._records)
         self.accounts = Accounts(settings, self._records, tickets)
         self._rules = EnrolmentRules(settings, self.accounts)
         self._codes = Codes(self._clients, settings.code_memory, self._records, self.accounts)
-        self._pushes = Pushes(self._clients, self._records, self._attempts, self.accounts, self._limits, self._for_client, self._push_refused)
+        self._pushes = Pushes(self._clients, self._records, self._attempts, self.accounts, self.limits, self._for_client, self._push_refused)
 
     def context(self, **about: Any) -> Context:
         """A context for this moment; give what is known of the request (`network`, `browser`, `locale`, ...)."""
@@ -257,7 +257,7 @@ class Backend:
     def _spend_message(self, user: User, way: Way, context: Context, new_address: str, *, anyway: bool = False) -> None:
         factor = user.factor(way.factor)
         number = new_address or (self._clients[way.client].reference(factor) if factor else "")
-        self._limits.spend(self._limits.sending(self.accounts.subject(user.id), number, way, context, new=bool(new_address), anyway=anyway), context.at)
+        self.limits.spend(self.limits.sending(self.accounts.subject(user.id), number, way, context, new=bool(new_address), anyway=anyway), context.at)
 
     def _send(self, attempt: Attempt, user: User, way: Way, context: Context, candidate: Factor | None = None, address: str = "") -> Challenge:
         try:
@@ -343,8 +343,8 @@ class Backend:
 
     def _evaluate(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, context: Context) -> Answer:
         reference = self._clients[factor.client].reference(factor)
-        budgets = self._limits.guessing(attempt.id, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=context.at)
-        allowance = self._limits.ask(budgets, context.at)
+        budgets = self.limits.guessing(attempt.id, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=context.at)
+        allowance = self.limits.ask(budgets, context.at)
         if not allowance:
             return self._refuse_try(attempt, allowance, context)
         verdict, at = self._codes.judge(attempt, user, factor, waiting, code, self._for_client(attempt, context))
@@ -358,10 +358,10 @@ class Backend:
         settled = self._settled(attempt, context.at)
         if settled is not None:
             return settled
-        if self._limits.closes(allowance.refused):
+        if self.limits.closes(allowance.refused):
             self._close(attempt, context)
             return _answer(Outcome.THROTTLED, "closed")
-        return _answer(Outcome.THROTTLED, self._limits.rule_of(allowance), again_at=allowance.again_at, left=0)
+        return _answer(Outcome.THROTTLED, self.limits.rule_of(allowance), again_at=allowance.again_at, left=0)
 
     def _close(self, attempt: Attempt, context: Context) -> None:
         self.accounts.close(attempt.login.user_id, "code", context.at)
@@ -376,7 +376,7 @@ class Backend:
             log.info("an answer was refused: %s %s", verdict.evidence.get("error_code", ""), verdict.evidence.get("message", ""))
         left = list(allowance.left) if allowance else []
         for budget, remaining in zip(budgets, left, strict=True):
-            if remaining == 0 and self._limits.closes(budget):
+            if remaining == 0 and self.limits.closes(budget):
                 self._close(attempt, context)
         return Answer(verdict=verdict, again_at=verdict.again_at, left=min(left) if left else None)
 
@@ -399,7 +399,7 @@ class Backend:
         if grant is None:
             return _answer(Outcome.EXPIRED, "ended")
         if receipt:
-            self._limits.give_back(receipt)
+            self.limits.give_back(receipt)
         if not mine:
             return Answer(verdict=verdict, grant=grant)
         self._records.put("granted", self._tickets.holder(attempt.login), context.network, value=1, ttl=_LOOP_SECONDS, now=now)
@@ -562,7 +562,7 @@ class Backend:
         context, user = self.context(), self.accounts.user(user_id)
         self.accounts.open(user_id, context.at)
         references = {self._clients[factor.client].reference(factor) for factor in user.factors if factor.client in self._clients}
-        self._limits.begin_anew({self.accounts.subject(user_id), *references}, context.at)
+        self.limits.begin_anew({self.accounts.subject(user_id), *references}, context.at)
         self._pushes.reopen(self.accounts.subject(user_id), context.at)
         self.events.emit("opened", context, user_id, reason="administrator")
 

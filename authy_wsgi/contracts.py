@@ -357,8 +357,8 @@ class Hears(Protocol):
 class Event:
     """What happened, with nothing secret in it. Emitted after the step is durable; a callable that raises is logged and changes nothing.
 
-    `kind` is an open set; today: enrolled, sent, ignored (no message was needed), approved, wrong, denied, expired, closed, opened, revoked, removed, disabled,
-    enabled, not_enforced.
+    `kind` is an open set; today: enrolled, challenged (passed the first factor and met the wall; once in ten minutes per login and worker), sent, ignored (no
+    message was needed), approved, wrong, denied, expired, closed, opened, revoked, removed, disabled, enabled, not_enforced, identity_unreadable (nobody's).
     """
 
     kind: str

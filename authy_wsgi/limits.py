@@ -45,6 +45,10 @@ class Limits:
         """What a push costs: counted for the user, and for the phone, which two accounts may share."""
         return self._of("push.user", who) + self._of("push.user", "phone", reference)
 
+    def keeping(self, who: str) -> list[Budget]:
+        """What it costs to have a form kept."""
+        return self._of("kept.user", who)
+
     def sending(self, who: str, number: str, way: Way, context: Context, *, new: bool, anyway: bool) -> list[Budget]:
         """What a message costs. Numbers that nobody has proved (`new`) have budgets of their own, so that draining those never stops sign-ins.
 

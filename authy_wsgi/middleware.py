@@ -1,7 +1,7 @@
 """The front door: `SecondFactor` around a WSGI app, or beside it for an integration.
 
     gate(environ, login)                                    -> Response | None
-    require(environ, login, *, max_age=None, strength=None) -> Response | None
+    require(environ, login, *, max_age=None, strength=None, form=None) -> Response | None
     remember(environ, grant) / forget(environ)             -> [("Set-Cookie", ...)]
 
 None means "go on"; anything else is the answer: a WebOb response, itself a WSGI app.
@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from authy_wsgi.accounts import Standing
-from authy_wsgi.attempts import Grant
+from authy_wsgi.attempts import ATTEMPT_SECONDS, Grant
 from authy_wsgi.backend import Backend
 from authy_wsgi.contracts import NOT_NEEDED, PROVEN_KEY, Environ, Login, Need, Proven, Strength
 from authy_wsgi.errors import Misconfigured, SecondFactorError, UnreadableIdentity
 from authy_wsgi.identity import login_reader, remote_user
 from authy_wsgi.ledgers.sql import SQLLedger
+from authy_wsgi.pages.kept import CannotKeep, Form, KeptForms, kept_url
 from authy_wsgi.pages.look import Look
 from authy_wsgi.pages.views import Pages
 from authy_wsgi.pages.visit import Reception, good_until
@@ -32,7 +34,7 @@ from authy_wsgi.pages.wall import Wall, came_from, kind_of
 from authy_wsgi.policy import REQUIRED, Exemptions, full_path, required
 from authy_wsgi.settings import Settings
 from authy_wsgi.site import Response, as_path, client_network, encoded_query, header
-from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, set_cookie
+from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, new_id, set_cookie
 
 _BASE_KEY = "authy_wsgi.base"
 _LOGIN_KEY = "authy_wsgi.login"
@@ -80,8 +82,9 @@ class SecondFactor:
         look = Look(self.settings)
         self._wall = Wall(look, self.settings.shown_name)
         self._reception = Reception(self.settings, self._tickets, self._cookies.attempt)
+        self._kept = KeptForms(ledger, self._tickets, self.settings.instance, self.backend.limits, self._accounts, self.settings.public_url)
         names = {"pass": self._cookies.passes, "attempt": self._cookies.attempt}
-        self._pages = Pages(self.backend, look, self._reception, names, self._presented, self._pass_cookie)
+        self._pages = Pages(self.backend, look, self._reception, self._kept, names, self._presented, self._pass_cookie)
         self._prefix, self._below = self.settings.prefix, self.settings.prefix + "/"
         self._exemptions = Exemptions(self.settings.exempt) if self.settings.exempt else None
         self._logout_url = self.settings.logout_url
@@ -91,6 +94,7 @@ class SecondFactor:
         # Passes that went through lately: token -> (login, need, since, until, standing, what the app is told). See _keep_warm.
         self._warm: dict[str, tuple[Login, Need, int, int, Standing, Proven]] = {}
         self._policy = self.settings.policy or required
+        self._challenged: dict[Login, int] = {}  # who met the wall lately: login -> until when that is not told again
         self._warned_unbound = self._warned_proxy = False
         for warning in self.warnings():
             log.warning("%s", warning)
@@ -163,7 +167,7 @@ class SecondFactor:
         if environ.get("wsgi.multiprocess"):
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
 
-    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool) -> Response | None:
+    def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool, form: Form | None = None) -> Response | None:
         """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
         if self._needs_one_process:
             self._refuse_many_processes(environ)
@@ -186,7 +190,19 @@ class SecondFactor:
             self._report(environ, who)
             environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs if held else (), enforced=False)
             return None
+        self._note_challenge(environ, who, now)
+        if kind_of(environ) == "post":
+            return self._stop_form(environ, who, need, now, form, unread=not strict)
         return self._answer(environ, who, need, now)
+
+    def _note_challenge(self, environ: Environ, who: Login, now: int) -> None:
+        """Tell that somebody has passed the first factor and not the second: the site may want to know of those who never do (ASVS 6.3.5)."""
+        if now < self._challenged.get(who, 0):
+            return
+        if len(self._challenged) >= _MEMO_SIZE:
+            self._challenged.clear()
+        self._challenged[who] = now + ATTEMPT_SECONDS
+        self.backend.events.emit("challenged", self.backend.context(network=client_network(environ)), who.user_id)
 
     def _may_do_without(self, who: Login, now: int) -> bool:
         """Whether "those who have a factor" leaves this user out. Whoever an administrator has switched off is refused, factor or not."""
@@ -210,11 +226,18 @@ class SecondFactor:
         self._warm[token] = (who, need, now, min(standing.read_at + self.settings.recheck, until), standing, seen)
 
     def require(
-        self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None, *, max_age: int | None = None, strength: Strength | None = None
+        self,
+        environ: Environ,
+        login: Callable[[Environ], Any] | Login | str | None,
+        *,
+        max_age: int | None = None,
+        strength: Strength | None = None,
+        form: Form | None = None,
     ) -> Response | None:
         """A view's own demand (step-up): a proof at most `max_age` seconds old and at least this strong, judged on the store as it is now.
 
-        No exemption, policy or `enforce=False` lessens it. An anonymous request is answered with "Sign in first".
+        No exemption, policy or `enforce=False` lessens it. An anonymous request is answered with "Sign in first". `form` is what the view has read of a
+        POST already (a mapping, pairs, or the urlencoded body): it is kept, and sent again once the person has confirmed.
         """
         try:
             environ.setdefault(_BASE_KEY, environ.get("SCRIPT_NAME", ""))
@@ -222,7 +245,7 @@ class SecondFactor:
             if who is None:
                 return self._pages.serve(self._at_base(environ), lambda: None)
             environ[_LOGIN_KEY] = who
-            return self._ask(environ, who, Need(max_age=max_age, strength=strength or Strength.REMEMBERED), strict=True)
+            return self._ask(environ, who, Need(max_age=max_age, strength=strength or Strength.REMEMBERED), strict=True, form=form)
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
@@ -324,14 +347,28 @@ class SecondFactor:
         return as_path(environ[_BASE_KEY], self._prefix, "/") + (f"?next={quote(signed)}" if signed else "")
 
     def _answer(self, environ: Environ, who: Login, need: Need, now: int) -> Response:
-        kind = kind_of(environ)
-        if kind == "get":
+        if kind_of(environ) == "get":
             return self._wall.redirect(self._start_url(environ, who, self._target(environ), need, now))
-        if kind == "post":
-            url = self._start_url(environ, who, came_from(environ, self.settings.public_url.partition("://")[2]) or as_path(environ[_BASE_KEY], "/"), need, now)
-            return self._wall.not_sent(url, need, self._wall_values(environ))
         enrolled = self._accounts.standing(who.user_id, now, 0).enrolled
         return self._wall.problem(as_path(environ[_BASE_KEY], self._prefix, "/"), need, enrolled=enrolled)
+
+    def _stop_form(self, environ: Environ, who: Login, need: Need, now: int, form: Form | None, *, unread: bool) -> Response:
+        """A form that met the wall: kept where it can be, and a page that says what becomes of it."""
+        values = self._wall_values(environ)
+        attempt_id = self._reception.attempt_of(environ, now)
+        fresh = not attempt_id or self.backend.outcome(attempt_id, who, now) is not None
+        attempt_id = new_id() if fresh else attempt_id
+        try:
+            kept = self._kept.read(environ, self._target(environ), need, form, body=unread)
+            replaced = self._kept.keep(who, attempt_id, kept, now)
+        except CannotKeep as why:
+            back = came_from(environ, self.settings.public_url.partition("://")[2]) or as_path(environ[_BASE_KEY], "/")
+            return self._wall.not_sent(self._start_url(environ, who, back, need, now), need, str(why), values)
+        page = kept_url(as_path(environ[_BASE_KEY], self._prefix), attempt_id)
+        response = self._wall.kept(self._start_url(environ, who, page, need, now), need, kept.target.partition("?")[0], values, replaced=replaced)
+        if fresh:
+            response.headerlist.append(self._reception.attempt_cookie(attempt_id, now))
+        return response
 
     def _wall_values(self, environ: Environ) -> dict[str, Any]:
         base = str(environ.get(_BASE_KEY, environ.get("SCRIPT_NAME", "")))
@@ -345,6 +382,8 @@ class SecondFactor:
         """SECURITY: whatever raises (identity, policy, store, ledger, our own code), the app is not called."""
         if isinstance(fault, UnreadableIdentity):
             log.error("%s", fault)
+            with suppress(Exception):
+                self.backend.events.emit("identity_unreadable", self.backend.context(network=client_network(environ)), "")
         elif isinstance(fault, SecondFactorError):
             log.error("%s: %s", type(fault).__name__, fault)
         else:

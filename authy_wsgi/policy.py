@@ -6,9 +6,12 @@ A policy is a callable of (environ, login) that answers a `Need` or `NOT_NEEDED`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
-from authy_wsgi.contracts import NOT_NEEDED, Environ, Login, Need, NotNeeded, Policy
+from authy_wsgi.contracts import NOT_NEEDED, Environ, Login, Need, NotNeeded, Policy, Strength
+from authy_wsgi.errors import Misconfigured
 
 REQUIRED = Need()
 WHERE_ENROLLED = Need(if_enrolled=True)
@@ -35,6 +38,69 @@ def for_users(users: Collection[str] | Callable[[str], bool], otherwise: Need | 
         return REQUIRED if chosen(login.user_id) else otherwise
 
     return policy
+
+
+class ByPath:
+    """`by_path({"/pay": Need(max_age=60), "/admin": Need(strength=Strength.CODE)})`: what a path and all that is below it needs, by whole segments; the
+    longest path that fits counts. `otherwise` is the answer for all other paths, or another policy for them.
+
+    SECURITY: a rule only ever asks for more, so where a path could be read in two ways it is: case and compatibility forms are folded, and for an ambiguous
+    path ("//", dot segments, "\\", ";", a "%" that is left over) everything that any rule asks for is asked for together.
+    """
+
+    def __init__(self, rules: Mapping[str, Need], otherwise: Policy | Need | NotNeeded = REQUIRED) -> None:
+        wrong = [path for path, need in rules.items() if not (_is_rule(path) and isinstance(need, Need))]
+        if wrong:
+            raise Misconfigured(f'by_path has {wrong[0]!r}: each rule is a path such as "/a/b" (plain segments, no slash at its end) with a Need.')
+        self.rules = dict(rules)
+        self.otherwise = otherwise
+        self._folded = sorted(((_fold(path), need) for path, need in rules.items()), key=lambda rule: -len(rule[0]))
+        self._all = _together(rules.values())
+
+    def __call__(self, environ: Environ, login: Login) -> Need | NotNeeded:
+        path = full_path(environ)
+        if _AMBIGUOUS.search(path):
+            return self._all
+        path = _fold(path)
+        for rule, need in self._folded:
+            if path == rule or path.startswith(rule + "/"):
+                return need
+        return self.otherwise(environ, login) if callable(self.otherwise) else self.otherwise
+
+    def described(self) -> list[str]:
+        """The rules as `authy-wsgi check` lists them."""
+        lines = [f"{path}, and all that is below it: {described(need)}" for path, need in self.rules.items()]
+        other = self.otherwise
+        return [*lines, f"everything else: {described(other) if isinstance(other, Need | NotNeeded) else getattr(other, '__qualname__', type(other).__name__)}"]
+
+
+by_path = ByPath
+
+
+def _is_rule(path: object) -> bool:
+    return isinstance(path, str) and path.startswith("/") and not path.endswith("/") and not _AMBIGUOUS.search(path)
+
+
+def _fold(path: str) -> str:
+    with suppress(UnicodeError):  # frameworks may have put decoded text there already
+        path = path.encode("latin-1").decode("utf-8")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
+
+
+def _together(needs: Iterable[Need]) -> Need:
+    """A need that meets all of these."""
+    needs = list(needs)
+    ages = [need.max_age for need in needs if need.max_age is not None]
+    return Need(max_age=min(ages, default=None), strength=max((need.strength for need in needs), default=Strength.REMEMBERED))
+
+
+def described(need: Need | NotNeeded) -> str:
+    """A need in words."""
+    if not isinstance(need, Need):
+        return need.value
+    parts = [] if need.max_age is None else [f"at most {need.max_age} seconds old"]
+    parts += [f"at least as strong as {need.strength.name.lower()}"] if need.strength > Strength.REMEMBERED else []
+    return f"a second factor{', ' if parts else ''}{' and '.join(parts)}{', of those who have one' if need.if_enrolled else ''}"
 
 
 def full_path(environ: Environ) -> str:

@@ -42,6 +42,7 @@ LIMITS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "send.new.network": ((5, _HOUR),),
     "send.new.site": ((100, _DAY),),
     "push.user": ((3, 10 * _MINUTE),),
+    "kept.user": ((20, _HOUR),),
 }
 
 _IMAGES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}

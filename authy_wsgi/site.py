@@ -6,6 +6,7 @@ by `read_form` alone, whatever is odd about it raises `RequestError` (a 4xx page
 
 from __future__ import annotations
 
+import io
 import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -94,6 +95,22 @@ def encoded_query(query: str) -> str:
     return "?" + quote(_as_bytes(query), safe="=&+%/:;,@!~*'()-._?$") if query else ""
 
 
+def read_input(environ: Environ, size: int) -> bytes:
+    """At most `size` bytes of the request's body, fewer at its end. `RequestError` 400 where it did not arrive whole."""
+    stream: Any = environ["wsgi.input"]
+    # SECURITY: Werkzeug's reader of chunks is a RawIOBase, whose own read() hands it a buffer that a short chunk makes smaller: Python 3.11 then copies
+    # what lies behind it in memory, or dies. A BufferedReader's buffer cannot shrink, so the short chunk is a ValueError.
+    buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else None
+    try:
+        data: bytes = (buffered or stream).read(size)
+    except (OSError, ValueError):
+        raise RequestError(400, "This request ended before all of it had arrived. Please send it again.") from None
+    finally:
+        if buffered is not None:
+            buffered.detach()
+    return data
+
+
 def read_body(environ: Environ, limit: int = FORM_LIMIT) -> bytes:
     """The request's body: exactly Content-Length bytes. `RequestError` 400 or 413."""
     text = str(environ.get("CONTENT_LENGTH") or "0").strip()
@@ -104,7 +121,7 @@ def read_body(environ: Environ, limit: int = FORM_LIMIT) -> bytes:
         raise RequestError(413, f"This request is larger than {limit // 1024} KiB.")
     body = b""
     while len(body) < length:
-        piece = environ["wsgi.input"].read(length - len(body))
+        piece = read_input(environ, length - len(body))
         if not piece:
             raise RequestError(400, "This request ended before all of it had arrived. Please send it again.")
         body += piece

@@ -93,7 +93,8 @@ class Tickets:
     def __init__(self, secrets: Sequence[str], instance: str) -> None:
         self._signers = {label: _Serializer([derive(secret, instance, label) for secret in secrets], label) for label in LABELS}
         self._holder_keys = [derive(secret, instance, "holder") for secret in secrets]
-        self._seal = MultiFernet([Fernet(urlsafe_b64encode(derive(secret, instance, "seal"))) for secret in secrets])
+        self._seal_keys = [derive(secret, instance, "seal") for secret in secrets]
+        self._seal = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in self._seal_keys])
         # Whether a text is signed by these keys, and what it says, never changes; ages, holder and epoch are judged outside, at each request.
         self._known_pass = lru_cache(maxsize=4096)(self._verified_pass)
         self.holders = lru_cache(maxsize=4096)(self._holders)
@@ -149,6 +150,22 @@ class Tickets:
         """What was sealed by any accepted key; None for anything else."""
         try:
             return self._seal.decrypt(sealed)
+        except InvalidToken:
+            return None
+
+    def _seal_of(self, login: Login, attempt_id: str) -> MultiFernet:
+        owned = zip(self._seal_keys, self.holders(login), strict=True)
+        keys = [hmac.digest(key, _length_prefixed(("kept", attempt_id, holder)), "sha256") for key, holder in owned]
+        return MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
+
+    def seal_for(self, login: Login, attempt_id: str, data: bytes) -> bytes:
+        """Sealed so that it opens for this attempt of this login only."""
+        return self._seal_of(login, attempt_id).encrypt(data)
+
+    def unseal_for(self, login: Login, attempt_id: str, sealed: bytes) -> bytes | None:
+        """What was sealed for this attempt of this login by any accepted key; None for anything else."""
+        try:
+            return self._seal_of(login, attempt_id).decrypt(sealed)
         except InvalidToken:
             return None
 

@@ -106,7 +106,8 @@ class World:
         return len(self.app.calls)
 
     def kinds(self) -> list[str]:
-        return [event.kind for event in self.events]
+        """What was told, but for who met the wall (`challenged`, which nearly every journey begins with)."""
+        return [event.kind for event in self.events if event.kind != "challenged"]
 
 
 def _nothing(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

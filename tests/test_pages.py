@@ -55,7 +55,7 @@ def test_anonymous_visitors_of_our_pages_are_told_to_sign_in_first() -> None:
         assert response.headers.getall("Set-Cookie") == []
     for page in POSTS:
         assert world.browser(None).post("/second-factor" + page, {"csrf": "x"}).status_int == 403
-    assert world.events == []
+    assert world.kinds() == []
 
 
 def posted(browser: Browser, page: str, token: str, **headers: str) -> Any:
@@ -161,7 +161,7 @@ def test_fields_are_kept_when_an_enrolment_form_is_stale(world: World) -> None:
     assert page.status_int == 409
     form = form_to(page, "/enrol")
     assert (form["phone"].value, form["country"].value, form["email"].value) == ("408-555-5270", "US", "bob@example.com")
-    assert world.events == []
+    assert world.kinds() == []
 
 
 class Broken(MemoryStore):

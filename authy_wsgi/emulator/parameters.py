@@ -18,7 +18,7 @@ from werkzeug.http import parse_options_header
 
 from authy_wsgi.emulator.failures import failure, invalid
 from authy_wsgi.emulator.wire import Environ
-from authy_wsgi.site import RequestError, read_body
+from authy_wsgi.site import RequestError, read_body, read_input
 
 BODY_LIMIT = 1024 * 1024
 FIELD_LIMIT = 1000
@@ -63,15 +63,13 @@ def _read_body(environ: Environ, *, once: bool) -> Parameters:
 def _bytes_of(environ: Environ) -> bytes:
     try:
         if environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH"):
-            body: bytes = environ["wsgi.input"].read(BODY_LIMIT + 1)
+            body = read_input(environ, BODY_LIMIT + 1)
             if len(body) > BODY_LIMIT:
                 raise invalid("The body is larger than 1 MiB.", status=413)
             return body
         return read_body(environ, BODY_LIMIT)
     except RequestError as error:
         raise invalid(error.detail, status=error.status) from None
-    except OSError:
-        raise invalid("The body did not arrive whole.") from None
 
 
 def read_json(body: bytes, *, once: bool = False) -> Parameters:

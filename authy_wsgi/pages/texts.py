@@ -48,6 +48,13 @@ TEXTS: Mapping[str, str] = {
     "unavailable.us": "We cannot check your second step just now, so nobody is let in. Try again in a moment.",
     "misconfigured": "This site's second step is not set up correctly. Please tell the people who run it.",
     "again": " Come back {when}.",
+    # A form on its way
+    "kept.foreign": "Your browser did not say that it came from this site's own page, so we could not keep it for you.",
+    "kept.large": "It is too large for us to keep it for you.",
+    "kept.files": "It has files with it, which we cannot keep for you.",
+    "kept.type": "It is of a kind that we cannot keep for you.",
+    "kept.often": "We have kept many forms for you lately, so not this one.",
+    "kept.gone": "The form is not kept any more: it was sent, or ten minutes have passed. Nothing was sent just now.",
     # Requests that do not fit
     "anonymous": "Sign in first; then we ask for the second step.",
     "foreign": "This came from another site, so nothing was done.",

@@ -12,10 +12,11 @@ from authy_wsgi.attempts import Attempt, Grant, Waiting
 from authy_wsgi.backend import Answer, Backend
 from authy_wsgi.contracts import Environ, Login, Outcome, User, Way
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, Throttled, Unavailable
+from authy_wsgi.pages.kept import KeptForm, KeptForms, kept_id, kept_url
 from authy_wsgi.pages.look import Look, respond, respond_json
-from authy_wsgi.pages.visit import CSRF_SECONDS, CookieMissing, Reception, Untrusted, Visit, cookie_cause, page_values, renewed
+from authy_wsgi.pages.visit import CookieMissing, Reception, Untrusted, Visit, cookie_cause, meets, page_values, renewed
 from authy_wsgi.site import RequestError, Response, Routes, as_path, header, path_of, read_body
-from authy_wsgi.tickets import Pass, delete_cookie, set_cookie
+from authy_wsgi.tickets import Pass, delete_cookie
 
 log = logging.getLogger("authy_wsgi")
 
@@ -28,6 +29,7 @@ _ROUTES = Routes(
         ("poll", "/poll", ("GET", "POST")),
         ("continue", "/continue", ("GET", "POST")),
         ("enrol", "/enrol", ("GET", "POST")),
+        ("kept", "/kept", ("GET", "POST")),
         ("logout", "/logout", ("GET", "POST")),
         ("static", "/static/<name>", ("GET",)),
         ("callback", "/callback/<name>", ("GET", "POST")),
@@ -43,6 +45,7 @@ class Pages:
         backend: Backend,
         look: Look,
         reception: Reception,
+        kept: KeptForms,
         names: Mapping[str, str],
         presented: Callable[[Environ, Login, int], Pass | None],
         pass_cookie: Callable[[Grant], tuple[str, str]],
@@ -51,6 +54,7 @@ class Pages:
         self._settings = backend.settings
         self._look = look
         self._reception = reception
+        self._kept = kept
         self._names = names
         self._presented = presented
         self._pass_cookie = pass_cookie
@@ -145,9 +149,7 @@ class Pages:
         )
         response = self._look.page(template, status, shown)
         if not visit.kept:
-            response.headerlist.append(
-                set_cookie(self._names["attempt"], self._reception.attempt_cookie(visit), secure=self._settings.https, max_age=CSRF_SECONDS)
-            )
+            response.headerlist.append(self._reception.attempt_cookie(visit.attempt_id, visit.minted))
         return response
 
     def _message(self, visit: Visit, status: int, heading: str, message: str, **values: Any) -> Response:
@@ -365,7 +367,38 @@ class Pages:
         return text("code.wrong") if left is None else text("code.wrong.one") if left == 1 else text("code.wrong.some", left=left)
 
     def _enter(self, visit: Visit, grant: Grant) -> Response:
+        kept = kept_id(visit.target, visit.prefix)
+        form = self._kept.take(visit.login, kept, visit.context.at) if kept else None
+        if form is not None:
+            return self._resend(visit, form, self._pass_cookie(grant))
         return self._go(visit, visit.target, self._pass_cookie(grant))
+
+    # A form that was kept
+
+    def _get_kept(self, visit: Visit) -> Response:
+        of = visit.fields.get("of", "")
+        form = self._kept.waiting(visit.login, of, visit.context.at)
+        if form is None:
+            return self._message(visit, 410, "Nothing to send", self._look.text("kept.gone"))
+        if visit.presented is None or not meets(visit.presented, form.need, visit.context.at, self._settings.lifetime):
+            signed = self._reception.sign_target(visit.login, kept_url(visit.prefix, of), form.need, visit.context.at)
+            return self._go(visit, replace(visit, next=signed).url())
+        return self._page(visit, "send.html", of=of, path=form.target.partition("?")[0])
+
+    def _post_kept(self, visit: Visit) -> Response:
+        of = visit.fields.get("of", "")
+        form = self._kept.take(visit.login, of, visit.context.at) if visit.presented else None
+        if form is None:
+            return self._get_kept(visit)
+        return self._resend(visit, form)
+
+    def _resend(self, visit: Visit, form: KeptForm, *headers: tuple[str, str]) -> Response:
+        """The page that sends a kept form on: a button, which the script presses."""
+        response = self._page(visit, "resend.html", to=form.target, path=form.target.partition("?")[0], fields=form.fields)
+        response.headerlist.extend(headers)
+        # Browsers hold what the app's answer redirects to against this page's policy, too.
+        response.headers["Content-Security-Policy"] = response.headers["Content-Security-Policy"].replace("form-action 'self'", "form-action 'self' https:")
+        return response
 
     # Push
 

@@ -11,7 +11,7 @@ from authy_wsgi.attempts import ATTEMPT_SECONDS
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Context, Environ, Login, Need, Strength
 from authy_wsgi.settings import Settings
 from authy_wsgi.site import RequestError, as_path, browser_family, client_network, header, plain_host, read_form, read_query, same_origin
-from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, new_id
+from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, new_id, set_cookie
 
 TARGET_SECONDS = 86400
 TARGET_LIMIT = 1500
@@ -95,8 +95,10 @@ class Reception:
 
     # The attempt's cookie
 
-    def attempt_cookie(self, visit: Visit) -> str:
-        return self._tickets.sign("attempt", [1, visit.attempt_id, visit.minted])
+    def attempt_cookie(self, attempt_id: str, minted: int) -> tuple[str, str]:
+        """The Set-Cookie header that names an attempt."""
+        token = self._tickets.sign("attempt", [1, attempt_id, minted])
+        return set_cookie(self._cookie, token, secure=self._settings.https, max_age=CSRF_SECONDS)
 
     def _read_attempt(self, environ: Environ, now: int) -> tuple[str, int] | None:
         for token in cookie_values(environ, self._cookie):

@@ -46,9 +46,15 @@ class Wall:
     def redirect(self, url: str) -> Response:
         return respond(303, headers={"Location": url, "Vary": "Cookie, Accept, Sec-Fetch-Mode"})
 
-    def not_sent(self, url: str, need: Need, values: Mapping[str, Any]) -> Response:
-        """A form was on its way: it did not arrive, and this page says so."""
-        response = self._look.page("not_sent.html", 401, {**values, "url": url})
+    def not_sent(self, url: str, need: Need, why: str, values: Mapping[str, Any]) -> Response:
+        """A form was on its way: it did not arrive and is not kept, and this page says so, and why."""
+        response = self._look.page("not_sent.html", 401, {**values, "url": url, "why": self._look.text(why)})
+        add_headers(response, self._headers(need))
+        return response
+
+    def kept(self, url: str, need: Need, path: str, values: Mapping[str, Any], *, replaced: bool) -> Response:
+        """A form was on its way, and is kept until the person has confirmed."""
+        response = self._look.page("kept.html", 401, {**values, "url": url, "path": path, "replaced": replaced})
         add_headers(response, self._headers(need))
         return response
 

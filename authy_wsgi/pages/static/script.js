@@ -36,7 +36,8 @@ addEventListener("pageshow", () => {
 });
 
 const press = document.querySelector("form[data-press]");
-if (press) press.submit();
+// By the prototype: a form that was kept may have a field of that name.
+if (press) HTMLFormElement.prototype.submit.call(press);
 
 const country = document.querySelector("select[name=country]");
 const phone = document.querySelector("input[name=phone]");
