@@ -17,8 +17,10 @@ from typing import Any
 from authy_wsgi.contracts import User
 from authy_wsgi.database import MIGRATED
 from authy_wsgi.errors import AmbiguousUser, Misconfigured, SecondFactorError
+from authy_wsgi.explain import explain
 from authy_wsgi.identity import remote_user
 from authy_wsgi.middleware import SecondFactor
+from authy_wsgi.policy import required
 
 _SECRET_SETTINGS = ("secret", "other_secrets")
 
@@ -68,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="look at a site's settings: faults, what is exempt, who is unbound, whether the provider answers")
     _add_app(check)
     check.add_argument("--offline", action="store_true", help="do not ask the provider")
+    check.add_argument("--path", default="", metavar="PATH", help="say what would happen to a request for this path (from the server's root), and nothing else")
+    check.add_argument("--user", default="", metavar="ID", help="with --path: who has passed the site's own login (default: nobody)")
+    check.add_argument("--method", default="GET", help="with --path: the request's method (default: %(default)s)")
     check.set_defaults(command=_check)
 
     users = commands.add_parser("users", help="look at the site's users and administer them").add_subparsers(required=True, metavar="ACTION")
@@ -181,6 +186,12 @@ def _keygen(_options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     second_factor = find_second_factor(options.app)
     settings = second_factor.settings
+    if options.path:
+        if not options.path.startswith("/"):
+            raise _Stop("--path must start with a slash: the whole path, from the server's root.")
+        print(f"{options.method} {options.path} as {options.user or 'nobody'}")
+        print("\n".join(f"  {line}" for line in explain(second_factor, options.path, options.user, options.method)))
+        return 0
     print("Settings")
     for setting in fields(settings):
         value = getattr(settings, setting.name)
@@ -190,6 +201,9 @@ def _check(options: argparse.Namespace) -> int:
     print("\n".join(f"  {path}, and all that is below it" for path in settings.exempt) or "  nothing")
     if settings.logout_url:
         print(f"  {settings.logout_url} (the app's logout)")
+    print("\nRules")
+    rules: Callable[[], list[str]] | None = getattr(settings.policy, "described", None)
+    print("\n".join(f"  {line}" for line in (rules() if rules else [f"  decided by {_shown(settings.policy or required)}".strip()])))
     print("\nBudgets (tries in a time)")
     for rule, windows in settings.limits.items():
         print(f"  {rule:<20} {', '.join(f'{limit} in {_span(window)}' for limit, window in windows)}")

@@ -38,9 +38,10 @@ FLOORS = {
     "authy_wsgi.pages": 7,
     "authy_wsgi.middleware": 8,
     "authy_wsgi.emulator": 8,
-    "authy_wsgi.cli": 9,
-    "authy_wsgi": 10,
-    "authy_wsgi.__main__": 10,
+    "authy_wsgi.explain": 9,
+    "authy_wsgi.cli": 10,
+    "authy_wsgi": 11,
+    "authy_wsgi.__main__": 11,
 }
 
 # What must not know of each other, whatever their floors.
