@@ -1,6 +1,8 @@
 # make demo       a site with its own login, the second factor around it, and a local Authy service: nothing to sign up for
 # make test       lint, types, layers and every test that fits into about five minutes
 # make test-all   the same and the long rest
+# make soak       the state machine of adversary and honest users, long: 200,000 steps and more
+# make model      the order of the steps, in Spin: five models, and every mutation still found (about five minutes)
 # make bench      the figures of docs/performance.md
 # make screenshots  every page at 360 and 1280 px, light and dark, into shots/
 
@@ -12,7 +14,7 @@ PORT ?= 8000
 EMULATOR_PORT ?= 8001
 export SITE PORT EMULATOR_PORT
 
-.PHONY: demo test test-all lint types bench screenshots clean system
+.PHONY: demo test test-all lint types soak model bench screenshots clean system
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m examples.demo
@@ -30,13 +32,20 @@ lint: .venv/.test
 types: .venv/.test
 	$(BIN)/mypy
 
+soak: .venv/.test
+	$(BIN)/python -m tests.machine.soak
+
+model:
+	@tools/install-system model
+	@docs/model/run.sh
+
 bench: .venv/.test
 	$(BIN)/python benchmarks/passthrough.py
 
 screenshots: .venv/.test system
 	$(BIN)/python -m tests.browser.screenshots
 
-# What the tests need and pip cannot bring: a browser, PostgreSQL, Node.
+# What the tests need and pip cannot bring: a browser, PostgreSQL, Redis, Node.
 system:
 	@tools/install-system
 

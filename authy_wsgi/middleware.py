@@ -332,6 +332,7 @@ class SecondFactor:
             log.warning("X-Forwarded-For is not read here: network budgets count no proxy's address. Wrap the whole: ProxyFix(SecondFactor(app)).")
 
     def _own_page(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Response:
+        environ.setdefault("REQUEST_METHOD", "GET")
         if self._needs_one_process:
             self._refuse_many_processes(environ)
         if not client_network(environ):
@@ -343,14 +344,18 @@ class SecondFactor:
         return as_path(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")) + encoded_query(environ.get("QUERY_STRING", ""))
 
     def _start_url(self, environ: Environ, who: Login, target: str, need: Need, now: int) -> str:
-        signed = self._reception.sign_target(who, target, need, now)
-        return as_path(environ[_BASE_KEY], self._prefix, "/") + (f"?next={quote(signed)}" if signed else "")
+        signed = self._reception.sign_target(who, target, need, now, as_path(environ[_BASE_KEY], "/"))
+        return as_path(environ[_BASE_KEY], self._prefix, "/") + f"?next={quote(signed)}"
 
     def _answer(self, environ: Environ, who: Login, need: Need, now: int) -> Response:
         if kind_of(environ) == "get":
             return self._wall.redirect(self._start_url(environ, who, self._target(environ), need, now))
         enrolled = self._accounts.standing(who.user_id, now, 0).enrolled
-        return self._wall.problem(as_path(environ[_BASE_KEY], self._prefix, "/"), need, enrolled=enrolled)
+        url = as_path(environ[_BASE_KEY], self._prefix, "/")
+        if need.max_age is not None or need.strength > Strength.REMEMBERED:
+            # The page has to know what is asked for, or a pass that is good elsewhere would be the end of it.
+            url = self._start_url(environ, who, as_path(environ[_BASE_KEY], "/"), need, now)
+        return self._wall.problem(url, need, enrolled=enrolled)
 
     def _stop_form(self, environ: Environ, who: Login, need: Need, now: int, form: Form | None, *, unread: bool) -> Response:
         """A form that met the wall: kept where it can be, and a page that says what becomes of it."""

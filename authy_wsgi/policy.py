@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from authy_wsgi.contracts import NOT_NEEDED, Environ, Login, Need, NotNeeded, Policy, Strength
 from authy_wsgi.errors import Misconfigured
+from authy_wsgi.settings import is_plain_path
 
 REQUIRED = Need()
 WHERE_ENROLLED = Need(if_enrolled=True)
@@ -44,27 +46,33 @@ class ByPath:
     """`by_path({"/pay": Need(max_age=60), "/admin": Need(strength=Strength.CODE)})`: what a path and all that is below it needs, by whole segments; the
     longest path that fits counts. `otherwise` is the answer for all other paths, or another policy for them.
 
-    SECURITY: a rule only ever asks for more, so where a path could be read in two ways it is: case and compatibility forms are folded, and for an ambiguous
-    path ("//", dot segments, "\\", ";", a "%" that is left over) everything that any rule asks for is asked for together.
+    SECURITY: where a path could be read in two ways, what either asks for is asked for together: as it is written, and with case and compatibility forms
+    folded. An ambiguous one ("//", dot segments, "\\", ";", a "%" that is left over, no slash at its start) needs all that any rule or `otherwise` asks for.
     """
 
     def __init__(self, rules: Mapping[str, Need], otherwise: Policy | Need | NotNeeded = REQUIRED) -> None:
-        wrong = [path for path, need in rules.items() if not (_is_rule(path) and isinstance(need, Need))]
-        if wrong:
-            raise Misconfigured(f'by_path has {wrong[0]!r}: each rule is a path such as "/a/b" (plain segments, no slash at its end) with a Need.')
+        if not isinstance(rules, Mapping) or not all(is_plain_path(path) and isinstance(need, Need) for path, need in rules.items()):
+            raise Misconfigured('by_path needs a mapping: a path such as "/a/b" (plain segments, no slash at its end) for each Need.')
+        if not isinstance(otherwise, Need | NotNeeded) and not callable(otherwise):
+            raise Misconfigured("by_path's otherwise must be a Need, NOT_NEEDED or a policy.")
         self.rules = dict(rules)
         self.otherwise = otherwise
-        self._folded = sorted(((_fold(path), need) for path, need in rules.items()), key=lambda rule: -len(rule[0]))
-        self._all = _together(rules.values())
+        self._folded: dict[str, Need] = {}
+        for path, need in rules.items():
+            folded = _fold(path)
+            self._folded[folded] = _together(need, self._folded[folded]) if folded in self._folded else need
+        self._all = tuple(rules.values())
 
     def __call__(self, environ: Environ, login: Login) -> Need | NotNeeded:
         path = full_path(environ)
-        if _AMBIGUOUS.search(path):
-            return self._all
-        path = _fold(path)
-        for rule, need in self._folded:
-            if path == rule or path.startswith(rule + "/"):
-                return need
+        folded = _fold(path)
+        if _is_ambiguous(path) or _is_ambiguous(folded):
+            other = self._otherwise(environ, login)
+            return _together(*self._all, *([other] if isinstance(other, Need) else []))
+        found = [need for need in (_longest(self.rules, path), _longest(self._folded, folded)) if need is not None]
+        return _together(*found) if found else self._otherwise(environ, login)
+
+    def _otherwise(self, environ: Environ, login: Login) -> Need | NotNeeded:
         return self.otherwise(environ, login) if callable(self.otherwise) else self.otherwise
 
     def described(self) -> list[str]:
@@ -77,8 +85,16 @@ class ByPath:
 by_path = ByPath
 
 
-def _is_rule(path: object) -> bool:
-    return isinstance(path, str) and path.startswith("/") and not path.endswith("/") and not _AMBIGUOUS.search(path)
+def _longest(rules: Mapping[str, Need], path: str) -> Need | None:
+    while path:
+        if path in rules:
+            return rules[path]
+        path = path.rpartition("/")[0]
+    return None
+
+
+def _is_ambiguous(path: str) -> bool:
+    return _AMBIGUOUS.search(path) is not None or (path != "" and not path.startswith("/"))
 
 
 def _fold(path: str) -> str:
@@ -87,11 +103,14 @@ def _fold(path: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
-def _together(needs: Iterable[Need]) -> Need:
-    """A need that meets all of these."""
-    needs = list(needs)
+@lru_cache(maxsize=256)
+def _together(*needs: Need) -> Need:
+    """One need that meets all of these; the same object for the same needs, by which the gate knows it again."""
+    if len(set(needs)) == 1:
+        return needs[0]
     ages = [need.max_age for need in needs if need.max_age is not None]
-    return Need(max_age=min(ages, default=None), strength=max((need.strength for need in needs), default=Strength.REMEMBERED))
+    strength = max((need.strength for need in needs), default=Strength.REMEMBERED)
+    return Need(max_age=min(ages, default=None), strength=strength, if_enrolled=bool(needs) and all(need.if_enrolled for need in needs))
 
 
 def described(need: Need | NotNeeded) -> str:

@@ -257,24 +257,24 @@ def _as_texts(given: dict[str, Any], name: str, faults: _Faults) -> None:
     given[name] = texts or ()
 
 
-def _is_path(path: Any) -> bool:
-    """Whole, plain segments: what is ambiguous between servers is not a rule."""
+def is_plain_path(path: Any) -> bool:
+    """Whether a rule may be made of it: whole, plain segments. What is ambiguous between servers is no rule."""
     return isinstance(path, str) and re.fullmatch(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+", path) is not None and not {".", ".."} & set(path.split("/"))
 
 
 def _read_paths(given: dict[str, Any], faults: _Faults) -> None:
     shape = 'a path of plain segments without a slash at its end, such as "/a/b"'
-    faults.need(given, "prefix", _is_path, f"must be {shape}")
+    faults.need(given, "prefix", is_plain_path, f"must be {shape}")
     _as_texts(given, "exempt", faults)
     given["exempt"] = tuple(path.rstrip("/") or path for path in given["exempt"])
     for path in given["exempt"]:
-        if not _is_path(path):
+        if not is_plain_path(path):
             faults.add(f"exempt holds {path!r}: each must be {shape}.")
     for client in given["clients"] or ():
         ours, theirs = f"{given['prefix']}/callback/{getattr(client, 'name', '')}", str(getattr(client, "callback_url", "") or "")
         if theirs and not theirs.endswith(ours):
             faults.add(f"the callback_url of the client {client.name!r} must end in {ours}, where our pages are, but is {theirs}.")
-    faults.need(given, "logout_url", lambda path: path == "" or _is_path(path.rstrip("/")), f"must be {shape}")
+    faults.need(given, "logout_url", lambda path: path == "" or is_plain_path(path.rstrip("/")), f"must be {shape}")
     faults.need(
         given,
         "login_url",

@@ -35,6 +35,12 @@ class RequestError(Exception):
 class Response(webob.Response):
     """A WebOb response whose `Location` leaves as written: an absolute path stays one."""
 
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        # uWSGI hands over requests without a method; WebOb would raise, outside of the gate.
+        environ.setdefault("REQUEST_METHOD", "GET")
+        answer: Iterable[bytes] = super().__call__(environ, start_response)
+        return answer
+
     def _abs_headerlist(self, environ: Environ) -> list[tuple[str, str]]:
         # SECURITY: WebOb would join Location with the inner scheme and the client's Host (wrong behind TLS, and an open redirect in old versions).
         return list(self.headerlist)

@@ -174,6 +174,7 @@ def in_words(event: Event) -> str:
     """What happened, as the demo says it: "sent sms", "approved by push", "denied on the phone"."""
     by = f" by {event.channel}" if event.channel else ""
     said = {
+        "challenged": "asked for the second step",
         "sent": f"sent {event.channel}",
         "enrolled": f"enrolled{by}",
         "approved": f"approved{by}",

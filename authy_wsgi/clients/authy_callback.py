@@ -64,7 +64,7 @@ def _of_query(query: str) -> tuple[str, Mapping[str, str]]:
     pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_FIELDS)
     said: dict[str, str] = {}
     for name, value in pairs:
-        if name in said and not name.endswith("]"):
+        if name in said and "[]" not in name:
             raise ValueError("a name is there twice")
         said[name] = value
     # In the order it came in, which is the order it was signed in; written anew, since a proxy may have spelled it in another way.

@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -120,16 +120,23 @@ def read_form(text: bytes, *, once: bool = False) -> Parameters:
 def read_multipart(environ: Environ, body: bytes, *, once: bool = False) -> Parameters:
     """The fields of a form that was sent in parts, as `curl -F` does. `ApiError` for files and for what cannot be read."""
     boundary = parse_options_header(str(environ.get("CONTENT_TYPE")))[1].get("boundary", "")
-    parser = MultiPartParser(max_form_parts=FIELD_LIMIT)
+    parser = MultiPartParser(max_form_parts=FIELD_LIMIT, stream_factory=_in_memory)
     try:
         fields, files = parser.parse(io.BytesIO(body), boundary.encode("ascii"), len(body))
-    except (ValueError, RequestEntityTooLarge):
+    except (ValueError, TypeError, RequestEntityTooLarge):
         raise invalid("The form cannot be read.") from None
     if files:
         raise invalid("The form has a file in it; no call takes one.")
+    if not all(isinstance(name, str) for name in fields):
+        raise invalid("The form cannot be read.")
     if any("\ufffd" in text for pair in fields.items(multi=True) for text in pair):
         raise failure(60005, "Parameters must be UTF-8.")
     return _nest(fields.items(multi=True), once=once)
+
+
+def _in_memory(*_about: object, **_more: object) -> IO[bytes]:
+    """Where the parser puts a file: the body is bounded already, and nothing is left open."""
+    return io.BytesIO()
 
 
 def _nest(fields: Iterable[tuple[str, str]], *, once: bool) -> Parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
@@ -40,6 +41,15 @@ _ROUTES = Routes(
 )
 
 
+@cache
+def _templates() -> Environment:
+    """Compiled once in a process: tests make many emulators."""
+    made = Environment(loader=PackageLoader("authy_wsgi.emulator"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    words = (screen.countdown, screen.day, screen.duration, screen.moment, screen.parts, screen.time_of_day)
+    made.filters.update({word.__name__: word for word in words}, iso=lambda at: screen.local_time(at).isoformat())
+    return made
+
+
 class Phones:
     """Everything under `/phone/`. The emulator holds its lock around each call. `routes` are the names that a fault may have."""
 
@@ -47,9 +57,7 @@ class Phones:
         self._state = state
         self._controls = controls
         self._routes = routes
-        self._pages = Environment(loader=PackageLoader("authy_wsgi.emulator"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        words = (screen.countdown, screen.day, screen.duration, screen.moment, screen.parts, screen.time_of_day)
-        self._pages.filters.update({word.__name__: word for word in words}, iso=lambda at: screen.local_time(at).isoformat())
+        self._pages = _templates()
         folder = files("authy_wsgi.emulator").joinpath("static")
         self._static = {name: folder.joinpath(name).read_bytes() for name in ("phone.css", "phone.js", "phone.svg")}
         self._views: Mapping[str, Callable[..., Response]] = {

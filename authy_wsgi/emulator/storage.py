@@ -191,7 +191,8 @@ def save_file(state: State, path: Path) -> None:
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(dump(state), file, ensure_ascii=False, separators=(",", ":"))
+            # dumps, not dump: only that has the fast encoder.
+            file.write(json.dumps(dump(state), ensure_ascii=False, separators=(",", ":")))
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink()

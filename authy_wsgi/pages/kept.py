@@ -17,7 +17,7 @@ KEPT_SECONDS = 600
 _FIELDS = 1000
 
 # What a view has read of its form: a mapping (also one with several values for a name), pairs, or the body as it came.
-Form = Mapping[str, Any] | Iterable[tuple[str, Any]] | bytes
+Form = Mapping[str, Any] | Iterable[tuple[str, Any]] | bytes | str
 
 
 class CannotKeep(Exception):
@@ -77,7 +77,18 @@ class KeptForms:
         """The form of a request: what the view has read of it, else its body, where nobody has read that yet. `CannotKeep` says why not."""
         if not self._is_ours(environ):
             raise CannotKeep("kept.foreign")
+        # What a script sends is not what the person waits for; it must not take the place of that.
+        if header(environ, "Sec-Fetch-Mode") not in ("", "navigate") or header(environ, "X-Requested-With").lower() == "xmlhttprequest":
+            raise CannotKeep("kept.type")
+        content_type, _, parameters = str(environ.get("CONTENT_TYPE", "")).lower().partition(";")
+        # Whatever the view hands over: of a form with files it has only a half.
+        if content_type.strip() == "multipart/form-data":
+            raise CannotKeep("kept.files")
+        if content_type.strip() != FORM_TYPE or parameters.strip().removeprefix("charset=").strip('" ') not in ("", "utf-8", "utf8"):
+            raise CannotKeep("kept.type")
         fields = _read_fields(environ, form, body=body)
+        if not all(_can_be_sent(name, value) for name, value in fields):
+            raise CannotKeep("kept.type")
         if len(fields) > _FIELDS or len(urlencode(fields)) > FORM_LIMIT:
             raise CannotKeep("kept.large")
         return KeptForm(target, fields, need)
@@ -94,14 +105,11 @@ class KeptForms:
 
 
 def _read_fields(environ: Environ, form: Form | None, *, body: bool) -> list[tuple[str, str]]:
-    if isinstance(form, bytes):
-        return _parsed(form)
+    if isinstance(form, bytes | str):
+        return _parsed(form.encode() if isinstance(form, str) else form)
     if form is not None:
         return _pairs(form)
-    content_type, _, parameters = str(environ.get("CONTENT_TYPE", "")).lower().partition(";")
-    if content_type.strip() == "multipart/form-data":
-        raise CannotKeep("kept.files")
-    if not body or content_type.strip() != FORM_TYPE or parameters.strip().removeprefix("charset=").strip('" ') not in ("", "utf-8", "utf8"):
+    if not body:
         raise CannotKeep("kept.type")
     try:
         return _parsed(read_body(environ))
@@ -118,15 +126,35 @@ def _parsed(data: bytes) -> list[tuple[str, str]]:
         raise CannotKeep("kept.type") from None
 
 
-def _pairs(form: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    lists = getattr(form, "lists", None)
-    if callable(lists):  # Django's and Werkzeug's
-        found = [(name, value) for name, values in lists() for value in values]
-    else:
-        found = list(form.items()) if isinstance(form, Mapping) or hasattr(form, "items") else list(form)
+def _pairs(form: Any) -> list[tuple[str, str]]:
+    """The fields of what frameworks call a form: with every value of a name, in their order where the framework knows it."""
+    try:
+        if callable(getattr(form, "lists", None)):  # Django's and Werkzeug's
+            found = [(name, value) for name, values in form.lists() for value in values]
+        elif callable(getattr(form, "allitems", None)):  # Bottle's, whose texts are UTF-8 read as Latin-1
+            found = [(_recoded(form, name), _recoded(form, value)) for name, value in form.allitems()]
+        elif callable(getattr(form, "items", None)):
+            found = [(name, each) for name, value in form.items() for each in (value if isinstance(value, list | tuple) else [value])]
+        else:
+            found = [(name, value) for name, value in form]
+    except (TypeError, ValueError):
+        raise CannotKeep("kept.type") from None
     if not all(isinstance(name, str) and isinstance(value, str) for name, value in found):
         raise CannotKeep("kept.files")
     return found
+
+
+def _recoded(form: Any, text: str) -> str:
+    return text.encode("latin-1").decode("utf-8") if getattr(form, "recode_unicode", False) else text
+
+
+def _can_be_sent(name: str, value: str) -> bool:
+    """Whether a browser sends this very field from a form of ours."""
+    try:
+        (name + value).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return bool(name) and "\0" not in name + value
 
 
 def kept_url(prefix: str, attempt_id: str) -> str:

@@ -396,8 +396,6 @@ class Pages:
         """The page that sends a kept form on: a button, which the script presses."""
         response = self._page(visit, "resend.html", to=form.target, path=form.target.partition("?")[0], fields=form.fields)
         response.headerlist.extend(headers)
-        # Browsers hold what the app's answer redirects to against this page's policy, too.
-        response.headers["Content-Security-Policy"] = response.headers["Content-Security-Policy"].replace("form-action 'self'", "form-action 'self' https:")
         return response
 
     # Push

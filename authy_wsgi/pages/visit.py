@@ -79,10 +79,10 @@ class Reception:
 
     # The target
 
-    def sign_target(self, login: Login, target: str, need: Need, now: int) -> str:
-        """The `next` of a page: where to go on, and what is asked there, for this login only. "" for a target that is too long to carry."""
+    def sign_target(self, login: Login, target: str, need: Need, now: int, root: str = "/") -> str:
+        """The `next` of a page: where to go on, and what is asked there, for this login only. A target that is too long to carry becomes the root."""
         if len(target) > TARGET_LIMIT:
-            return ""
+            target = root
         return self._tickets.sign("next", [1, target, self._tickets.holder(login), now, need.max_age, int(need.strength)])
 
     def _read_target(self, token: str, login: Login, now: int) -> tuple[str, Need] | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 
+from authy_wsgi.emulator import Emulator, Rules
+from authy_wsgi.emulator.adapter import WSGIAdapter
+from authy_wsgi.emulator.rules import SHAPES
 from tests.support import API_KEY
 
 from .conftest import Service
@@ -217,7 +222,8 @@ def test_a_phone_is_verified(call: Callable[..., Any], service: Service, via: st
 
 
 @pytest.mark.parametrize(
-    ("country", "phone", "kind"), [("US", "201-555-0123", "cellphone"), ("PT", "912345678", "cellphone"), ("DE", "030 123456", "landline"), ("US", "800-234-5678", "voip")]
+    ("country", "phone", "kind"),
+    [("US", "201-555-0123", "cellphone"), ("PT", "912345678", "cellphone"), ("DE", "030 123456", "landline"), ("US", "800-234-5678", "voip")],
 )
 def test_get_phone_information_describes_a_number(call: Callable[..., Any], country: str, phone: str, kind: str) -> None:
     answer = call("getPhoneInformation", {"countryCode": country, "phone": phone}, IP)
@@ -311,9 +317,8 @@ UNLIKE = {
     "getUserStatus": (
         {"authyId": 1635},
         "users/status",
-        '{"message":"User status.","success":true,"status":{"authy_id":1,"confirmed":true,"registered":true,"country_code":999,"phone_number":"x","devices":[],'
-        '"has_hard_token":false}}',
-        "status",
+        '{"message":"User status.","success":true,"status":{"authy_id":1,"confirmed":true,"country_code":999,"devices":[],"phone_number":"x"}}',
+        "status.country_code",
     ),
     "requestSms": ({"authyId": 1635}, "sms", '{"message":"SMS token was sent","success":true}', "cellphone"),
     "verifyToken": ({"authyId": 1635, "token": "0000000"}, "verify", '{"message":"Token is valid","token":"is valid","success":"true"}', "message"),
@@ -329,3 +334,73 @@ def test_it_is_as_strict_as_it_is_said_to_be(call: Callable[..., Any], service: 
         call(name, arguments)
     assert (raised.value.kind, raised.value.code) == ("AssertionFailedError", 500)
     assert field in raised.value.fields
+
+
+# -- callbacks
+
+
+class Site:
+    """An application that OneTouch callbacks come to, and the emulator that sends them: all in this process."""
+
+    url = "https://site.example/callback"
+
+    def __init__(self, shape: str) -> None:
+        self.requests: list[dict[str, Any]] = []
+        there, here = requests.Session(), requests.Session()
+        there.mount("https://site.example", WSGIAdapter(self))
+        self.emulator = Emulator(API_KEY, seed=1, rules=Rules(callback_shape=shape), callback_url=self.url, callback_session=there)
+        here.mount("http://localhost", WSGIAdapter(self.emulator))
+        here.headers["X-Authy-API-Key"] = API_KEY
+        self.session = here
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        names = {"host": "HTTP_HOST", "x-authy-signature": "HTTP_X_AUTHY_SIGNATURE", "x-authy-signature-nonce": "HTTP_X_AUTHY_SIGNATURE_NONCE"}
+        headers = {name: environ[key] for name, key in names.items()}
+        self.requests.append({"method": "POST", "protocol": "https", "url": environ["PATH_INFO"], "headers": headers, "body": json.loads(body)})
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = self.session.post(f"http://localhost{path}", json=body, timeout=5)
+        assert answer.status_code == 200
+        return answer.json()
+
+    def answered(self, press: str) -> dict[str, Any]:
+        """What the application gets when somebody has pressed that button."""
+        user = {"email": EMAIL, "cellphone": "408-555-5270", "country_code": 1}
+        authy_id = self.post("/protected/json/users/new", {"user": user})["user"]["id"]
+        phone = self.emulator.phone(authy_id)
+        phone.install_app()
+        asked = {"message": "Login & pay?", "details": {"amount": "5 EUR / month", "to": "José"}, "logos": FULL["logos"]}
+        self.post(f"/onetouch/json/users/{authy_id}/approval_requests", asked)
+        {"approved": phone.approve, "denied": phone.deny}[press]()
+        assert [delivery.answer for delivery in self.emulator.callbacks.wait()] == ["200", "200"]
+        return self.requests[-1]
+
+
+@pytest.mark.parametrize("press", ["approved", "denied"])
+def test_verify_callback_accepts_a_callback_of_its_time(node: Node, press: str) -> None:
+    site = Site("2016")
+    callback = site.answered(press)
+    assert callback["body"]["status"] == press
+    sdk = Sdk(node, "authy-client", site.url)
+    assert sdk.promise("verifyCallback", callback) == callback
+    # The test callback of saving the endpoint is as good.
+    assert sdk.promise("verifyCallback", site.requests[0])["body"]["authy_id"] == 1234
+    callback["body"]["approval_request"]["transaction"]["message"] += "!"
+    with pytest.raises(SdkError) as raised:
+        sdk.promise("verifyCallback", callback)
+    assert raised.value.fields == ["headers.x-authy-signature"]
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "2016"])
+def test_of_a_later_callback_it_dislikes_the_device_id_alone(node: Node, shape: str) -> None:
+    callback = Site(shape).answered("approved")
+    sdk = Sdk(node, "authy-client", Site.url)
+    with pytest.raises(SdkError) as raised:
+        sdk.promise("verifyCallback", callback)
+    assert (raised.value.kind, raised.value.fields) == ("ValidationFailedError", ["body.device_uuid"])
+    # As a text it signs the same.
+    callback["body"]["device_uuid"] = str(callback["body"]["device_uuid"])
+    assert sdk.promise("verifyCallback", callback)["body"]["status"] == "approved"

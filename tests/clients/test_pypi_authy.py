@@ -11,6 +11,9 @@ import requests
 from authy import AuthyFormatException
 from authy.api import AuthyApiClient
 
+from authy_wsgi.emulator import Emulator, Rules
+from authy_wsgi.emulator.adapter import WSGIAdapter
+from authy_wsgi.emulator.rules import SHAPES
 from tests.support import API_KEY
 
 from .conftest import Service
@@ -408,6 +411,43 @@ def test_info_describes_a_number(client: AuthyApiClient, service: Service) -> No
     assert (body["type"], body["ported"], body["success"]) == ("cellphone", False, True)
     sent = {"phone_number": "7754615609", "country_code": "1"}
     assert asked(service) == [("GET", "/protected/json/phones/info?phone_number=7754615609&country_code=1", "phones/info", sent)]
+
+
+class Site:
+    """An application that OneTouch callbacks come to, in this process."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.session = requests.Session()
+        self.session.mount("https://site.example", WSGIAdapter(self))
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        tree = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        self.requests.append((environ["HTTP_X_AUTHY_SIGNATURE"], environ["HTTP_X_AUTHY_SIGNATURE_NONCE"], environ["REQUEST_METHOD"], tree))
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+
+@pytest.mark.parametrize("press", ["approved", "denied"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_sdk_validates_the_callbacks(service: Service, shape: str, press: str) -> None:
+    site, url = Site(), "https://site.example/callback"
+    service.emulator = Emulator(API_KEY, clock=service.clock, rules=Rules(callback_shape=shape), callback_url=url, callback_session=site.session)
+    client = AuthyApiClient(API_KEY, service.url)
+    alice = client.users.create("alice@example.com", "408-555-5270").id
+    phone = service.emulator.phone(alice)
+    phone.install_app()
+    press_it = {"approved": phone.approve, "denied": phone.deny}[press]
+    logos = [{"res": "default", "url": "https://x/y.png"}, {"res": "low", "url": "https://x/z.png"}]
+    # A label of digits alone it takes for the index of a list, and so refuses what is right.
+    for details, valid in (({"Amount": "5 EUR / month", "to": "José & co."}, True), ({}, True), ({"2024": "x"}, False)):
+        client.one_touch.send_request(alice, "Log in?", details=details, logos=logos)
+        press_it()
+        service.emulator.callbacks.wait()
+        signature, nonce, method, tree = site.requests[-1]
+        assert (method, tree["status"], tree["authy_id"]) == ("POST", press, alice)
+        assert client.one_touch.validate_one_touch_signature(signature, nonce, method, url, tree) is valid
+        assert client.one_touch.validate_one_touch_signature(signature, nonce, method, url, {**tree, "status": "pending"}) is False
 
 
 def test_every_call_with_a_wrong_key_is_refused(client: AuthyApiClient, service: Service, alice: int) -> None:

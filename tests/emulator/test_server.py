@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
+import shutil
 import signal
 import socket
 import subprocess
@@ -76,6 +78,61 @@ def test_absolute_addresses_are_the_same_address(server: Server, alice: int) -> 
     assert answer.startswith(b"HTTP/1.1 200")
     foreign = raw(server, b"GET http://evil.example/phone/ HTTP/1.0\r\n\r\n")
     assert foreign.startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize("start", ["/", "//", "///"])
+def test_slashes_at_the_start_of_a_path_are_one(server: Server, alice: int, start: str) -> None:
+    answer = raw(server, b"GET %sprotected/json/users/%d/status?api_key=%s HTTP/1.0\r\n\r\n" % (start.encode(), alice, KEY.encode()))
+    assert answer.startswith(b"HTTP/1.1 200")
+    inside = raw(server, b"GET /protected/json/users//%d/status?api_key=%s HTTP/1.0\r\n\r\n" % (alice, KEY.encode()))
+    assert inside.startswith(b"HTTP/1.1 404")
+
+
+def test_a_form_in_parts_is_read(server: Server, http_session: requests.Session, alice: int) -> None:
+    fields = {"user[email]": "ä@example.com", "user[cellphone]": "(408) 555-5270", "user[country_code]": "1"}
+    files = {name: (None, value) for name, value in fields.items()}
+    assert http_session.post(server.url + "/protected/json/users/new", files=files, timeout=5).json()["user"]["id"] == alice
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+@pytest.mark.parametrize("how", ["-F", "-d", "--data-urlencode"])
+def test_curl_speaks_to_it(server: Server, alice: int, how: str) -> None:
+    fields = ("user[email]=alice@example.com", "user[cellphone]=408-555-5270", "user[country_code]=1")
+    options = [part for field in fields for part in (how, field)]
+    command = ["curl", "--silent", "--show-error", "--noproxy", "*", *options, "-H", f"X-Authy-API-Key: {KEY}", server.url + "/protected/json/users/new"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert json.loads(done.stdout) == {"message": "User created successfully.", "user": {"id": alice}, "success": True}
+
+
+def test_a_get_with_a_body_and_a_delete_leave_the_connection_in_order(server: Server, http_session: requests.Session, alice: int) -> None:
+    server.emulator.phone(alice).install_app()
+    base = server.url + "/protected/json"
+    number = {"phone_number": "201-555-0123", "country_code": "1"}
+    assert http_session.get(f"{base}/phones/info", data=number, timeout=5).json()["type"] == "cellphone"
+    device = http_session.get(f"{base}/users/{alice}/status", json={}, timeout=5).json()["status"]["detailed_devices"][0]["device_id"]
+    assert http_session.delete(f"{base}/sdk/devices/{device}", timeout=5).json()["success"] is True
+    assert http_session.head(f"{base}/app/details", timeout=5).status_code == 405
+    # A wrong key is told before the body is of use; what is left of it is not the next request.
+    assert http_session.post(f"{base}/users/new", json=number, headers={"X-Authy-API-Key": "wrong"}, timeout=5).status_code == 401
+    assert http_session.get(f"{base}/app/details", timeout=5).status_code == 200
+
+
+def test_another_host_name_is_refused_in_the_shape_of_the_api(server: Server, http_session: requests.Session) -> None:
+    answer = http_session.get(server.url + "/protected/json/app/details", headers={"Host": "evil.example"}, timeout=5)
+    assert (answer.status_code, answer.json()["error_code"], answer.json()["success"]) == (403, "60002", False)
+    with Server(Emulator(KEY, hosts=["authy"])) as other:
+        assert http_session.get(other.url + "/protected/json/app/details", headers={"Host": "authy:1234"}, timeout=5).status_code == 200
+
+
+def test_two_services_side_by_side_know_nothing_of_each_other(server: Server, http_session: requests.Session, alice: int) -> None:
+    with Server(Emulator("another key")) as other:
+        url = f"{other.url}/protected/json/users/{alice}/status"
+        assert http_session.get(url, timeout=5).json()["error_code"] == "60001"
+        assert http_session.get(url, headers={"X-Authy-API-Key": "another key"}, timeout=5).json()["error_code"] == "60026"
+        port = urlsplit(other.url).port
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", port))
 
 
 def test_a_body_in_chunks_is_read(server: Server, http_session: requests.Session) -> None:

@@ -98,18 +98,18 @@
     const mine = ++turn;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html", "If-None-Match": `"${main.dataset.mark}"` }, cache: "no-store" });
-      const text = answer.status === 200 ? await answer.text() : "";
+      const text = await answer.text();
       if (mine !== turn) return;
       if (answer.status === 404) throw new Error("This phone is gone. Was the simulator started anew?");
       // A press or a selection that has begun is not disturbed; what is new waits until it is done.
-      if (text && !pressed) {
+      if (answer.status === 200 && !pressed) {
         const fresh = new DOMParser().parseFromString(text, "text/html");
         news = [];
         renew(main, fresh.querySelector("[data-mark]"));
         document.title = fresh.title;
         wind();
         tick();
-        if (news.length) say("New: " + news.join(" "), 8);
+        if (news.length) say("New: " + news.join(" "), 6);
       }
       if (status.dataset.lost) say(status.dataset.lost = "");
     } catch (error) {
@@ -123,17 +123,17 @@
   const press = async (form, button) => {
     const fields = new URLSearchParams(new FormData(form));
     if (button && button.name) fields.set(button.name, button.value);
-    const home = form.closest(".phone, section");
+    const home = form.closest(".phone") || form.closest("section");
     try {
       const answer = await fetch(form.getAttribute("action"), { method: "POST", headers: { Accept: "application/json" }, body: fields });
       const told = answer.ok ? form.dataset.done : (await answer.json()).message;
       await look();
-      if (told) say(told, answer.ok ? 8 : 0);
+      if (told) say(told, answer.ok ? 6 : 0);
     } catch {
       say("The simulator does not answer. Is it still running?");
     }
     // The button may be gone with what it was for: then the focus stays near.
-    const near = document.activeElement === document.body && home && home.querySelector("[role=region], summary, input, button");
+    const near = document.activeElement === document.body && home && home.querySelector("[role=region], summary, button");
     if (near) near.focus({ preventScroll: true });
   };
 

@@ -21,10 +21,18 @@ function client(name, key, url) {
 function plain(value) {
   if (value === undefined) return { $undefined: true };
   if (value instanceof Error) {
-    const fields = value.errors && Object.keys(value.errors);
+    const fields = value.errors && [...named(value.errors, "")];
     return { $error: value.constructor.name, message: value.message, code: value.code, body: value.body, fields };
   }
   return value;
+}
+
+// The fields that a validation did not like: "status.country_code".
+function* named(errors, above) {
+  for (const [name, found] of Object.entries(errors)) {
+    if (found && found.constructor === Object && !("__class__" in found)) yield* named(found, `${above}${name}.`);
+    else yield above + name;
+  }
 }
 
 function run(asked) {

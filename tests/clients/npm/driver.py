@@ -107,6 +107,7 @@ class Node:
     """One process that calls the SDKs as it is told. A context manager; at its end nothing may have been complained of."""
 
     def __init__(self, folder: Path) -> None:
+        modules()
         self._errors = (folder / "stderr").open("w+")
         self._process = start("drive.cjs", folder=folder, errors=self._errors)
 
