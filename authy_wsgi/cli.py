@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     emulator.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     emulator.add_argument("--port", type=int, default=8001, help="the port (default: %(default)s)")
     emulator.add_argument("--api-key", default="", help="the key that clients must send (default: a new one, printed)")
-    emulator.add_argument("--app-name", default="Authy Demo", help="the application's name, as messages say it (default: %(default)s)")
+    emulator.add_argument("--app-name", default="", help="the application's name, as messages say it (default: Authy Demo, or that of the state)")
     emulator.add_argument("--callback-url", default="", help="where to send what people answer on their phones (OneTouch callbacks)")
     emulator.add_argument("--callback-method", choices=("POST", "GET"), default="POST", help="how to send it (default: %(default)s)")
     emulator.add_argument("--state", type=Path, metavar="FILE", help="go on from this file, and write it at the end: users, phones, messages, the clock")
@@ -154,6 +154,8 @@ def _emulator(options: argparse.Namespace) -> int:
         raise _Stop(f"{error}") from None
     if options.state is not None and not options.state.absolute().parent.is_dir():
         raise _Stop(f"--state {options.state}: there is no such folder.")
+    if not 0 <= options.port <= 65535:
+        raise _Stop("--port must be from 0 to 65535; 0 takes a free one.")
     _refuse_taken(options.host, options.port)
     key = options.api_key or secrets.token_hex(16)
 
@@ -161,9 +163,10 @@ def _emulator(options: argparse.Namespace) -> int:
         print(f"A local Authy service. No real messages are sent, no real phone is asked.\n\n  API      {url}\n  API key  {key}\n  phones   {url}/phone/\n")
         print(f"In your site: AuthyClient({key!r}, base_url={url!r})\nCtrl-C ends it.", flush=True)
 
+    named = {"app_name": options.app_name} if options.app_name else {}
     callback = {"callback_url": options.callback_url, "callback_method": options.callback_method}
     try:
-        serve(options.host, options.port, key, ready=ready, state=options.state, seed=options.seed, app_name=options.app_name, rules=rules, **callback)
+        serve(options.host, options.port, key, ready=ready, state=options.state, seed=options.seed, rules=rules, **named, **callback)
     except (StateError, OSError) as error:
         raise _Stop(f"{error}") from None
     return 0

@@ -82,7 +82,8 @@ class SecondFactor:
         look = Look(self.settings)
         self._wall = Wall(look, self.settings.shown_name)
         self._reception = Reception(self.settings, self._tickets, self._cookies.attempt)
-        self._kept = KeptForms(ledger, self._tickets, self.settings.instance, self.backend.limits, self._accounts, self.settings.public_url)
+        origin, https = self.settings.public_url, self.settings.https
+        self._kept = KeptForms(ledger, self._tickets, self.settings.instance, self.backend.limits, self._accounts, origin, https=https)
         names = {"pass": self._cookies.passes, "attempt": self._cookies.attempt}
         self._pages = Pages(self.backend, look, self._reception, self._kept, names, self._presented, self._pass_cookie)
         self._prefix, self._below = self.settings.prefix, self.settings.prefix + "/"

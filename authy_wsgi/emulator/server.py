@@ -98,6 +98,7 @@ def serve(
     emulator = Emulator(api_key, hosts=hosts, quiet=quiet, **settings)
     if state is not None and Path(state).exists():
         emulator.load(state)
+        emulator.state.app_name = settings.get("app_name", emulator.state.app_name)
     server = Server(emulator, host, port)
     if current_thread() is main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)

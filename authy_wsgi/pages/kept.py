@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from authy_wsgi.accounts import Accounts
 from authy_wsgi.contracts import Environ, Ledger, Login, Need, Strength
 from authy_wsgi.limits import Limits
-from authy_wsgi.site import FORM_LIMIT, FORM_TYPE, RequestError, header, plain_host, read_body
+from authy_wsgi.site import FORM_LIMIT, FORM_TYPE, RequestError, header, read_body
 from authy_wsgi.tickets import Tickets, digest, short
 
 KEPT_SECONDS = 600
@@ -35,13 +35,14 @@ class KeptForm(NamedTuple):
 class KeptForms:
     """The forms that wait, in the ledger."""
 
-    def __init__(self, ledger: Ledger, tickets: Tickets, instance: str, limits: Limits, accounts: Accounts, public_url: str) -> None:
+    def __init__(self, ledger: Ledger, tickets: Tickets, instance: str, limits: Limits, accounts: Accounts, public_url: str, *, https: bool) -> None:
         self._ledger = ledger
         self._tickets = tickets
         self._instance = instance
         self._limits = limits
         self._accounts = accounts
         self._public_url = public_url
+        self._schemes = ("https://",) if https else ("https://", "http://")
 
     def _key(self, attempt_id: str) -> str:
         return f"{self._instance}:kept:{short(digest(attempt_id), 32)}"
@@ -89,7 +90,7 @@ class KeptForms:
         fields = _read_fields(environ, form, body=body)
         if not all(_can_be_sent(name, value) for name, value in fields):
             raise CannotKeep("kept.type")
-        if len(fields) > _FIELDS or len(urlencode(fields)) > FORM_LIMIT:
+        if len(fields) > _FIELDS or len(urlencode(fields, safe="*-._")) > FORM_LIMIT:
             raise CannotKeep("kept.large")
         return KeptForm(target, fields, need)
 
@@ -101,7 +102,8 @@ class KeptForms:
         origin = header(environ, "Origin")
         if self._public_url:
             return origin == self._public_url
-        return "://" in origin and plain_host(origin.partition("://")[2]) == plain_host(header(environ, "Host"))
+        host = origin.partition("://")[2].removesuffix(":443")
+        return origin.startswith(self._schemes) and bool(host) and host.lower() == header(environ, "Host").lower().removesuffix(":443")
 
 
 def _read_fields(environ: Environ, form: Form | None, *, body: bool) -> list[tuple[str, str]]:
@@ -109,7 +111,8 @@ def _read_fields(environ: Environ, form: Form | None, *, body: bool) -> list[tup
         return _parsed(form.encode() if isinstance(form, str) else form)
     if form is not None:
         return _pairs(form)
-    if not body:
+    # Without a length nobody knows whether what was read is all of it.
+    if not body or not str(environ.get("CONTENT_LENGTH") or "").strip():
         raise CannotKeep("kept.type")
     try:
         return _parsed(read_body(environ))
@@ -160,9 +163,3 @@ def _can_be_sent(name: str, value: str) -> bool:
 def kept_url(prefix: str, attempt_id: str) -> str:
     """Our page that sends the form on which is kept under an attempt. The id is no secret: what is kept opens for its own login only."""
     return f"{prefix}/kept?of={quote(attempt_id, safe='')}"
-
-
-def kept_id(target: str, prefix: str) -> str:
-    """The attempt in such an address, "" for any other."""
-    page, _, of = target.partition("?of=")
-    return unquote(of) if page == f"{prefix}/kept" else ""

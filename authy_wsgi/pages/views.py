@@ -12,7 +12,7 @@ from authy_wsgi.attempts import Attempt, Grant, Waiting
 from authy_wsgi.backend import Answer, Backend
 from authy_wsgi.contracts import Environ, Login, Outcome, User, Way
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, Throttled, Unavailable
-from authy_wsgi.pages.kept import KeptForm, KeptForms, kept_id, kept_url
+from authy_wsgi.pages.kept import KeptForm, KeptForms, kept_url
 from authy_wsgi.pages.look import Look, respond, respond_json
 from authy_wsgi.pages.visit import CookieMissing, Reception, Untrusted, Visit, cookie_cause, meets, page_values, renewed
 from authy_wsgi.site import RequestError, Response, Routes, as_path, header, path_of, read_body
@@ -367,10 +367,6 @@ class Pages:
         return text("code.wrong") if left is None else text("code.wrong.one") if left == 1 else text("code.wrong.some", left=left)
 
     def _enter(self, visit: Visit, grant: Grant) -> Response:
-        kept = kept_id(visit.target, visit.prefix)
-        form = self._kept.take(visit.login, kept, visit.context.at) if kept else None
-        if form is not None:
-            return self._resend(visit, form, self._pass_cookie(grant))
         return self._go(visit, visit.target, self._pass_cookie(grant))
 
     # A form that was kept
@@ -380,23 +376,24 @@ class Pages:
         form = self._kept.waiting(visit.login, of, visit.context.at)
         if form is None:
             return self._message(visit, 410, "Nothing to send", self._look.text("kept.gone"))
-        if visit.presented is None or not meets(visit.presented, form.need, visit.context.at, self._settings.lifetime):
+        if not self._may_send(visit, form):
             signed = self._reception.sign_target(visit.login, kept_url(visit.prefix, of), form.need, visit.context.at)
             return self._go(visit, replace(visit, next=signed).url())
         return self._page(visit, "send.html", of=of, path=form.target.partition("?")[0])
 
     def _post_kept(self, visit: Visit) -> Response:
-        of = visit.fields.get("of", "")
-        form = self._kept.take(visit.login, of, visit.context.at) if visit.presented else None
-        if form is None:
-            return self._get_kept(visit)
-        return self._resend(visit, form)
+        of, now = visit.fields.get("of", ""), visit.context.at
+        waiting = self._kept.waiting(visit.login, of, now)
+        form = self._kept.take(visit.login, of, now) if waiting and self._may_send(visit, waiting) else None
+        return self._get_kept(visit) if form is None else self._resend(visit, form)
 
-    def _resend(self, visit: Visit, form: KeptForm, *headers: tuple[str, str]) -> Response:
+    def _may_send(self, visit: Visit, form: KeptForm) -> bool:
+        """Whether the pass shows what the form's page asks for; otherwise the wall would only keep it again."""
+        return visit.presented is not None and meets(visit.presented, form.need, visit.context.at, self._settings.lifetime)
+
+    def _resend(self, visit: Visit, form: KeptForm) -> Response:
         """The page that sends a kept form on: a button, which the script presses."""
-        response = self._page(visit, "resend.html", to=form.target, path=form.target.partition("?")[0], fields=form.fields)
-        response.headerlist.extend(headers)
-        return response
+        return self._page(visit, "resend.html", to=form.target, path=form.target.partition("?")[0], fields=form.fields)
 
     # Push
 

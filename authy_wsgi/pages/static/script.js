@@ -31,13 +31,17 @@ for (const button of document.querySelectorAll("button[data-wait]")) {
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", () => setTimeout(() => { form.querySelector("button").disabled = true; }, 0));
 }
-addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll("form[data-once] button")) button.disabled = false;
+addEventListener("pageshow", (event) => {
+  if (event.persisted) for (const button of document.querySelectorAll("form[data-once] button, form[data-press] button")) button.disabled = false;
 });
 
 const press = document.querySelector("form[data-press]");
 // By the prototype: a form that was kept may have a field of that name.
-if (press) HTMLFormElement.prototype.submit.call(press);
+if (press) {
+  HTMLFormElement.prototype.submit.call(press);
+  // A second press while the first is under way would send it twice.
+  press.querySelector("button").disabled = true;
+}
 
 const country = document.querySelector("select[name=country]");
 const phone = document.querySelector("input[name=phone]");
