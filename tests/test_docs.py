@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from authy_wsgi import Login, SecondFactor
+from authy_wsgi import Login, MemoryLedger, SecondFactor
 from authy_wsgi.attempts import Grant
+from authy_wsgi.settings import LIMITS
 from tests.support import API_KEY, PHONE, CountingApp, World, words
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,41 @@ def test_the_backend_page_runs_as_written() -> None:
     assert isinstance(names["answer"].grant, Grant)
     assert names["headers"][0][0] == "Set-Cookie"
     assert names["login"] == Login("alice", "the id of her login session")
+
+
+def test_the_policy_of_the_step_up_page_asks_as_it_says() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("docs/step-up.md", "python")[0], names)
+    world = World(policy=names["policy"])
+    browser = world.browser("alice")
+    browser.enrolled()
+    world.clock.advance(61)
+    asked = [browser.http.get(path, headers={"Accept": "application/json"}, status="*").status_int for path in ("/", "/pay/now", "/admin")]
+    assert asked == [200, 401, 401]
+
+
+def test_the_notices_of_the_events_page_are_not_as_many_as_a_stranger_likes() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("docs/events.md", "python")[0], names)
+    mails: list[tuple[str, str]] = []
+    ledger = MemoryLedger()
+    world = World(ledger=ledger, events=names["Notices"](ledger, lambda *mail: mails.append(mail)))
+    browser = world.browser("alice")
+    page = browser.enrol()
+    for number in range(4):
+        page = browser.enter(page, f"00000{number}0")
+    assert mails == [("alice", "Somebody typed a wrong code for your account.")] * 3
+
+
+def test_every_kind_of_event_and_every_budget_is_written_down() -> None:
+    events, security = (ROOT / "docs" / "events.md").read_text(), (ROOT / "docs" / "security.md").read_text()
+    told = set(re.findall(r"emit\(\s*\"([a-z_]+)\"", "\n".join(path.read_text() for path in (ROOT / "authy_wsgi").rglob("*.py"))))
+    assert {"sent", "enrolled", "approved"} < told | {"sent"}
+    for kind in told:
+        assert f"`{kind}`" in events
+    for rule in LIMITS:
+        last = rule.rpartition(".")[2]
+        assert f"`{rule}`" in security or f"`.{last}`" in security, rule
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -32,7 +32,9 @@ for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", () => setTimeout(() => { form.querySelector("button").disabled = true; }, 0));
 }
 addEventListener("pageshow", (event) => {
-  if (event.persisted) for (const button of document.querySelectorAll("form[data-once] button, form[data-press] button")) button.disabled = false;
+  for (const button of document.querySelectorAll("form[data-once] button")) button.disabled = false;
+  // Back to a page whose press has sent something: the person may press again.
+  if (event.persisted) for (const button of document.querySelectorAll("form[data-press] button")) button.disabled = false;
 });
 
 const press = document.querySelector("form[data-press]");
