@@ -31,7 +31,7 @@ from authy_wsgi.pages.look import Look
 from authy_wsgi.pages.views import Pages
 from authy_wsgi.pages.visit import Reception, good_until
 from authy_wsgi.pages.wall import Wall, came_from, kind_of
-from authy_wsgi.policy import REQUIRED, Exemptions, full_path, required
+from authy_wsgi.policy import REQUIRED, Exemptions, full_path, reaches_beyond, required
 from authy_wsgi.settings import Settings
 from authy_wsgi.site import Response, as_path, client_network, encoded_query, header
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, new_id, set_cookie
@@ -146,12 +146,12 @@ class SecondFactor:
         if not who.session and not self._warned_unbound:
             self._warned_unbound = True
             log.warning(UNBOUND)
-        if self._logout_url and full_path(environ) == self._logout_url and header(environ, "Sec-Fetch-Site") != "cross-site":
+        if self._logout_url and self._is_logout(environ):
             # Through for whoever lacks the factor; it only takes away. The dead cookies stay: the app's answer is not ours to touch.
             self._log_out(environ, who)
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
-        if self._exemptions is not None and self._exemptions.match(full_path(environ)):
+        if self._exemptions is not None and self._exemptions.match(full_path(environ), environ.get("SCRIPT_NAME", "")):
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)
             return None
         need: object = self._policy(environ, who)
@@ -163,6 +163,11 @@ class SecondFactor:
             log.error("policy answered %s; that counts as required", type(need).__name__)
             need = REQUIRED
         return self._ask(environ, who, need, strict=False)
+
+    def _is_logout(self, environ: Environ) -> bool:
+        mount, path = environ.get("SCRIPT_NAME", ""), full_path(environ)
+        ours = path == self._logout_url and (not mount or reaches_beyond(path, mount, path))
+        return ours and header(environ, "Sec-Fetch-Site") != "cross-site"
 
     def _refuse_many_processes(self, environ: Environ) -> None:
         if environ.get("wsgi.multiprocess"):

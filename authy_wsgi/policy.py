@@ -65,11 +65,13 @@ class ByPath:
 
     def __call__(self, environ: Environ, login: Login) -> Need | NotNeeded:
         path = full_path(environ)
-        folded = _fold(path)
-        if _is_ambiguous(path) or _is_ambiguous(folded):
+        # What the app routes on where a header has moved the split is PATH_INFO alone.
+        readings = {path, str(environ.get("PATH_INFO", "")) or "/"}
+        readings |= {_fold(reading) for reading in readings}
+        if any(_is_ambiguous(reading) for reading in readings):
             other = self._otherwise(environ, login)
             return _together(*self._all, *([other] if isinstance(other, Need) else []))
-        found = [need for need in (_longest(self.rules, path), _longest(self._folded, folded)) if need is not None]
+        found = [need for reading in sorted(readings) for rules in (self.rules, self._folded) if (need := _longest(rules, reading)) is not None]
         return _together(*found) if found else self._otherwise(environ, login)
 
     def _otherwise(self, environ: Environ, login: Login) -> Need | NotNeeded:
@@ -137,7 +139,18 @@ class Exemptions:
     def __bool__(self) -> bool:
         return bool(self.paths)
 
-    def match(self, path: str) -> bool:
-        """Whether this full path is exempt. An ambiguous one never is."""
+    def match(self, path: str, mount: str = "") -> bool:
+        """Whether this full path is exempt. An ambiguous one never is. `mount` is the SCRIPT_NAME that it begins with."""
         # SECURITY: "/static/../admin" is exempt for whoever compares texts, and is /admin for whoever resolves it; bytes beyond ASCII have many readings.
-        return (path in self.paths or path.startswith(self._below)) and path.isascii() and not _AMBIGUOUS.search(path)
+        if not (path in self.paths or path.startswith(self._below)) or not path.isascii() or _AMBIGUOUS.search(path):
+            return False
+        return not mount or any(reaches_beyond(rule, mount, path) for rule in self.paths if path == rule or path.startswith(rule + "/"))
+
+
+def reaches_beyond(rule: str, mount: str, path: str) -> bool:
+    """Whether a path rule says something about what comes after SCRIPT_NAME, with the split between two segments.
+
+    SECURITY: where a client's header can set SCRIPT_NAME (gunicorn takes one from its trusted peers), /static + /admin is below the exempt /static for us, and
+    /admin for the app, which routes on PATH_INFO.
+    """
+    return rule.startswith(mount + "/") and path.startswith(mount + "/") and not mount.endswith("/")

@@ -40,10 +40,15 @@ class AuthyError(Refused):
         return f"{self.error_code or self.status} {self.message}"
 
 
+# A code or number however it is grouped, an address, and whatever is long enough to be a key.
+_TELLING = re.compile(r"[+(]*[0-9](?:[ \u00a0().+/_-]*[0-9]){5,}|\S*@\S*|[A-Za-z0-9_-]{16,}")
+
+
 def _words(said: Any, length: int = 200) -> str:
-    """The provider's own words, fit for a log: printable, cut, and without anything that could be a code."""
+    """The provider's own words, fit for a log: printable, cut, and without anything that could be a code, a number, an address or a key."""
+    # SECURITY: a provider, or whatever answers in its place, may repeat what it was asked.
     text = "".join(character if character.isprintable() else " " for character in str(said)) if isinstance(said, str | int) else ""
-    return re.sub(r"[0-9]{6,}", "…", text)[:length]
+    return _TELLING.sub("…", text)[:length]
 
 
 class Sent(NamedTuple):

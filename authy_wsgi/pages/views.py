@@ -375,7 +375,7 @@ class Pages:
         of = visit.fields.get("of", "")
         form = self._kept.waiting(visit.login, of, visit.context.at)
         if form is None:
-            return self._message(visit, 410, "Nothing to send", self._look.text("kept.gone"))
+            return self._message(visit, 404, "Nothing to send", self._look.text("kept.gone"))
         if not self._may_send(visit, form):
             signed = self._reception.sign_target(visit.login, kept_url(visit.prefix, of), form.need, visit.context.at)
             return self._go(visit, replace(visit, next=signed).url())
