@@ -174,20 +174,23 @@ class SecondFactor:
             raise Misconfigured("Store or ledger are in memory, but several processes serve this site: use SQLStore, or set single_process=True if it is one.")
 
     def _ask(self, environ: Environ, who: Login, need: Need, *, strict: bool, form: Form | None = None) -> Response | None:
-        """Go on with a pass that meets the need; the wall otherwise. `strict` reads the store, whatever is remembered."""
+        """Go on with a pass that meets the need; the wall otherwise. `strict` is a view's own demand, which nothing lessens."""
         if self._needs_one_process:
             self._refuse_many_processes(environ)
         now = self._clock()
         token = first_cookie_value(environ, self._mark)
-        if not strict and (warm := self._warm.get(token)) is not None:
+        # Where more is asked than a pass, also by a rule, nothing is taken from memory.
+        fresh = strict or need.max_age is not None or need.strength > Strength.REMEMBERED
+        if not fresh and (warm := self._warm.get(token)) is not None:
             login, met, since, until, standing, seen = warm
             if met is need and login == who and since <= now < until and self._accounts.standings.get(who.user_id) is standing:
                 environ[PROVEN_KEY] = seen
                 return None
-        held = self._live_pass(environ, who, now, strict=strict)
+        held = self._live_pass(environ, who, now, strict=fresh)
         if held is not None and now < (until := good_until(held, need, self.settings.lifetime)):
             seen = environ[PROVEN_KEY] = Proven(user_id=who.user_id, proofs=held.proofs)
-            self._keep_warm(token, held, (who, need, now, until, seen))
+            if not fresh:
+                self._keep_warm(token, held, (who, need, now, until, seen))
             return None
         if need.if_enrolled and not strict and self._may_do_without(who, now):
             environ[PROVEN_KEY] = Proven(user_id=who.user_id)

@@ -212,8 +212,10 @@ def cookie_values(environ: Environ, name: str) -> Iterator[str]:
         if start < 0:
             return
         # SECURITY: a longer name that ends in ours ("x__Host-second_factor"), and our name inside another value, are other cookies; they do not count.
-        before = raw[:start].rstrip(" \t")
-        if before and before[-1] != ";":
+        at = start - 1
+        while at >= 0 and raw[at] in " \t":
+            at -= 1
+        if at >= 0 and raw[at] != ";":
             continue
         found += 1
         end = raw.find(";", start)

@@ -73,6 +73,7 @@ def test_out_within_the_minute_on_plain_pages_and_at_once_where_it_matters(name:
     login = copy.http.extra_environ["site.login"]
     require = other.gate.require({**other.app.calls[-1], "HTTP_ACCEPT": "text/html"}, login, max_age=600)
     assert require is not None, "a view's own demand reads the store"
+    assert copy.get("/pay").status_int in (303, 403), "and so does a rule that asks for more than a pass"
     assert copy.get("/second-factor/").status_int in (200, 303, 403)
     assert "Your second step is done" not in copy.visit("/second-factor/").text
     world.clock.advance(61)
