@@ -12,6 +12,7 @@ from authy_wsgi.records import Records, until
 
 ATTEMPT_SECONDS = 600
 REISSUE_SECONDS = 30
+_CHALLENGES_KEPT = 2000
 
 Purpose = Literal["sign_in", "step_up", "enrol", "change"]
 
@@ -54,11 +55,21 @@ class Grant(NamedTuple):
     at: int
 
 
+class UnderWay(NamedTuple):
+    """An attempt as one reading found it: what it waits for, and what has become of it (see `Attempts.outcome`)."""
+
+    attempt: Attempt
+    waiting: Waiting | None
+    outcome: Grant | str | None
+
+
 class Attempts:
     """The attempts' records."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
+        # Written once under a random id, so that what was read once never changes; which one is current is asked each time.
+        self._challenges: dict[str, Mapping[str, Any]] = {}
 
     def begin(self, attempt: Attempt, now: int) -> Attempt | None:
         """Write the attempt down; if its id is there already, the one that is: None where that is somebody else's or has another purpose."""
@@ -116,6 +127,27 @@ class Attempts:
         # SECURITY: a tombstone in the grant's place, because a worker already past its checks could grant after a deletion.
         stored = self._records.claim("grant", attempt_id, value={"ended": how, "login": login}, ttl=ATTEMPT_SECONDS + REISSUE_SECONDS, now=now).value
         return _grant(stored, login)
+
+    def under_way(self, attempt_id: str, login: Login, now: int, need: Need) -> UnderWay | None:
+        """The attempt, its challenge and its outcome, with as few readings as can be: what a waiting page asks for each second."""
+        stored, cid, granted = self._records.many(("attempt", attempt_id), ("attempt-now", attempt_id), ("grant", attempt_id), now=now)
+        attempt = self._same(stored, attempt_id, login, now, need)
+        if attempt is None:
+            return None
+        kept = self._challenge_of(cid, now) if cid else None
+        waiting = _waiting(kept) if kept is not None and kept["attempt"] == attempt.id else None
+        outcome = None if granted is None else _grant(granted, login) or str(granted.get("ended", "ended"))
+        return UnderWay(attempt, waiting, outcome)
+
+    def _challenge_of(self, cid: str, now: int) -> Mapping[str, Any] | None:
+        kept: Mapping[str, Any] | None = self._challenges.get(cid)
+        if kept is None:
+            kept = self._records.get("challenge", cid, now=now)
+            if kept is not None:
+                if len(self._challenges) >= _CHALLENGES_KEPT:
+                    self._challenges.clear()
+                self._challenges[cid] = kept
+        return kept
 
     def outcome(self, attempt_id: str, login: Login, now: int) -> Grant | str | None:
         """What became of an attempt: its grant, how it ended ("denied", "ended"), None while it is open."""

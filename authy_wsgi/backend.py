@@ -20,7 +20,7 @@ from typing import Any
 
 from authy_wsgi import phones
 from authy_wsgi.accounts import Accounts
-from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, Waiting
+from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, UnderWay, Waiting
 from authy_wsgi.codes import Codes
 from authy_wsgi.contracts import (
     Allowance,
@@ -79,6 +79,13 @@ class Answer:
 
 def _answer(outcome: Outcome, reason: str = "", **more: Any) -> Answer:
     return Answer(verdict=Verdict(outcome=outcome, reason=reason), **more)
+
+
+def _settled_by(outcome: Grant | str | None) -> Answer | None:
+    """The answer to whatever else is tried in an attempt that has an outcome; None while it has none."""
+    if outcome is None:
+        return None
+    return _answer(Outcome.PENDING, "continue") if isinstance(outcome, Grant) else _answer(Outcome.EXPIRED, outcome)
 
 
 class Backend:
@@ -193,6 +200,10 @@ class Backend:
     def find(self, attempt_id: str, login: Login, now: int, need: Need | None = None) -> Attempt | None:
         """The attempt under way with this id, None where there is none for this login. Reads only."""
         return self._attempts.find(attempt_id, login, now, need or Need())
+
+    def under_way(self, attempt_id: str, login: Login, now: int, need: Need | None = None) -> UnderWay | None:
+        """`find`, `waiting` and `outcome` in one reading, None where there is no such attempt for this login."""
+        return self._attempts.under_way(attempt_id, login, now, need or Need())
 
     def waiting(self, attempt: Attempt, now: int) -> Waiting | None:
         """What the attempt waits for: its current challenge. Reads only."""
@@ -311,10 +322,7 @@ class Backend:
                 self._records.drop("trying", attempt.id, now=now)
 
     def _settled(self, attempt: Attempt, now: int) -> Answer | None:
-        outcome = self._attempts.outcome(attempt.id, attempt.login, now)
-        if outcome is None:
-            return None
-        return _answer(Outcome.PENDING, "continue") if isinstance(outcome, Grant) else _answer(Outcome.EXPIRED, outcome)
+        return _settled_by(self._attempts.outcome(attempt.id, attempt.login, now))
 
     @staticmethod
     def _holder(user: User, waiting: Waiting) -> tuple[User, Factor]:
@@ -411,13 +419,19 @@ class Backend:
 
     # Push
 
-    def poll(self, attempt: Attempt, context: Context) -> Answer:
-        """What the phone has said so far. The provider is asked at most once a second per challenge, however many tabs wait."""
+    def poll(self, attempt: Attempt, context: Context, seen: UnderWay | None = None) -> Answer:
+        """What the phone has said so far. The provider is asked at most once a second per challenge, however many tabs wait.
+
+        `seen` is what `under_way` has just answered, so that it is not read twice.
+        """
         now = context.at
-        settled = self._settled(attempt, now)
+        seen = seen or self._attempts.under_way(attempt.id, attempt.login, now, attempt.need)
+        if seen is None:
+            return _answer(Outcome.EXPIRED, "ended")
+        settled = _settled_by(seen.outcome)
         if settled is not None:
             return settled
-        waiting = self._attempts.waiting(attempt, now)
+        waiting = seen.waiting
         if waiting is None or waiting.challenge.way.kind != "wait":
             return _answer(Outcome.EXPIRED, "no_challenge")
         said = self._pushes.said(attempt, waiting, lambda: self._holder(self._current(attempt, now), waiting)[0], context)

@@ -293,6 +293,13 @@ class Ledger(Protocol):
     def pop(self, key: str, *, now: int) -> bytes | None: ...
 
 
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A ledger that answers several `get` in one round trip, in their order. Waiting pages ask often, so it is worth having over a network."""
+
+    def get_many(self, keys: Sequence[str], *, now: int) -> Sequence[bytes | None]: ...
+
+
 class Client(Protocol):
     """One kind of second factor. `ways` and `reference` use no network.
 

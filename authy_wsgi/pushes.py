@@ -81,10 +81,10 @@ class Pushes:
     def said(self, attempt: Attempt, waiting: Waiting, holder: Callable[[], User], context: Context) -> Mapping[str, Any]:
         """What the phone has said so far: what is written down, else what the provider says, where it may be asked now."""
         cid, now = waiting.challenge.id, context.at
-        stored: Mapping[str, Any] | None = self._records.get("answer", cid, now=now)
+        stored, hint, asked = self._records.many(("answer", cid), ("hint", cid), ("asked", cid), now=now)
         if stored is not None:
-            return stored
-        if not self._may_ask(waiting.challenge, now):
+            return dict(stored)
+        if not self._may_ask(waiting.challenge, now, hinted=hint is not None, asked=asked is not None):
             return _PENDING
         client = self._clients[waiting.challenge.way.client]
         if not isinstance(client, Polls):
@@ -94,12 +94,13 @@ class Pushes:
             verdict = Verdict(outcome=Outcome.EXPIRED)
         return _PENDING if verdict.outcome is Outcome.PENDING else self._note(attempt, waiting, verdict, context)
 
-    def _may_ask(self, challenge: Challenge, now: int) -> bool:
+    def _may_ask(self, challenge: Challenge, now: int, *, hinted: bool, asked: bool) -> bool:
         """Whether the provider may be asked now: once a second, or, where it calls back, once for its word and once in ten seconds without."""
         called_back = self._is_called_back(challenge.way.client)
-        hinted = called_back and self._records.has("hint", challenge.id, now=now)
-        if hinted and self._records.claim("hint-taken", challenge.id, value=new_id(), ttl=until(challenge.ends, now), now=now).mine:
+        if hinted and called_back and self._records.claim("hint-taken", challenge.id, value=new_id(), ttl=until(challenge.ends, now), now=now).mine:
             return True
+        if asked:
+            return False
         pause = NET_SECONDS if called_back and now < challenge.ends else ASK_SECONDS
         return self._records.claim("asked", challenge.id, value=new_id(), ttl=pause, now=now).mine
 

@@ -69,6 +69,12 @@ class MemoryLedger:
             value, ends = self._values.get(key, (None, now))
             return value if ends > now else None
 
+    def get_many(self, keys: Sequence[str], *, now: int) -> list[bytes | None]:
+        """What is under each of these keys, at one moment."""
+        with self._lock:
+            found = [self._values.get(key, (None, now)) for key in keys]
+        return [value if ends > now else None for value, ends in found]
+
     def pop(self, key: str, *, now: int) -> bytes | None:
         with self._lock:
             value, ends = self._values.pop(key, (None, now))

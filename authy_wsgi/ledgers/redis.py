@@ -135,6 +135,10 @@ class RedisLedger:
     def get(self, key: str, *, now: int) -> bytes | None:
         return _live(self._run(self._redis.get, self._key("value", key)), now)
 
+    def get_many(self, keys: Sequence[str], *, now: int) -> list[bytes | None]:
+        """What is under each of these keys, in one command."""
+        return [_live(stored, now) for stored in self._run(self._redis.mget, [self._key("value", key) for key in keys])]
+
     def pop(self, key: str, *, now: int) -> bytes | None:
         # Never sent twice: the second time would find nothing.
         return _live(self._run(self._pop, [self._key("value", key)], repeat=False), now)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from authy_wsgi import phones
-from authy_wsgi.attempts import Attempt, Grant, Waiting
+from authy_wsgi.attempts import Attempt, Grant, UnderWay, Waiting
 from authy_wsgi.backend import Answer, Backend
 from authy_wsgi.contracts import Environ, Login, Outcome, User, Way
 from authy_wsgi.errors import AttemptEnded, Misconfigured, Refused, Throttled, Unavailable
@@ -208,14 +208,17 @@ class Pages:
 
     # Where an attempt stands
 
+    def _seen(self, visit: Visit) -> UnderWay | None:
+        return self._backend.under_way(visit.attempt_id, visit.login, visit.context.at, visit.need) if visit.kept else None
+
     def _under_way(self, visit: Visit) -> tuple[Attempt | None, Waiting | None]:
-        if not visit.kept:
+        seen = self._seen(visit)
+        if seen is None:
             return None, None
-        attempt = self._backend.find(visit.attempt_id, visit.login, visit.context.at, visit.need)
-        waiting = self._backend.waiting(attempt, visit.context.at) if attempt else None
+        waiting = seen.waiting
         if waiting and waiting.challenge.ends <= visit.context.at and waiting.challenge.way.kind == "code":
             waiting = None
-        return attempt, waiting
+        return seen.attempt, waiting
 
     def _user(self, visit: Visit) -> User:
         user = self._backend.accounts.user(visit.login.user_id)
@@ -417,15 +420,15 @@ class Pages:
         return self._page(visit, "push.html", status, message=message, challenge=waiting.challenge, outcome=outcome.value, left=left)
 
     def _post_poll(self, visit: Visit) -> Response:
-        attempt, waiting = self._under_way(visit)
+        seen = self._seen(visit)
         script = _by_script(visit.environ)
-        if attempt is None:
+        if seen is None:
             state = "approved" if visit.satisfied(self._settings.lifetime) else "ended"
             return respond_json(200, {"state": state, "url": visit.url("/continue")}) if script else self._go(visit, visit.url("/continue"))
-        answer = self._backend.poll(attempt, visit.context)
+        answer = self._backend.poll(seen.attempt, visit.context, seen)
         if not script:
             pending = answer.verdict.outcome is Outcome.PENDING and answer.verdict.reason != "continue"
-            return self._go(visit, visit.url("/push")) if pending else self._next(visit, attempt, waiting, answer)
+            return self._go(visit, visit.url("/push")) if pending else self._next(visit, seen.attempt, seen.waiting, answer)
         return self._poll_json(visit, answer)
 
     def _poll_json(self, visit: Visit, answer: Answer) -> Response:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from authy_wsgi.contracts import Budget, Ledger
+from authy_wsgi.contracts import Budget, Ledger, ReadsMany
 
 NOW = 1_700_000_000
 
@@ -216,6 +216,14 @@ class LedgerContract:
         for number, key in enumerate(keys):
             assert ledger.claim(key, str(number).encode(), 60, now=NOW) == str(number).encode()
         assert [ledger.get(key, now=NOW) for key in keys] == [str(number).encode() for number in range(len(keys))]
+
+    def test_many_keys_are_read_at_once_and_in_their_order(self, ledger: Ledger) -> None:
+        if not isinstance(ledger, ReadsMany):
+            pytest.skip("this ledger reads one key at a time")
+        ledger.put("a", b"1", 60, now=NOW)
+        ledger.put("b", b"", 10, now=NOW)
+        assert list(ledger.get_many(["b", "none", "a", "a"], now=NOW)) == [b"", None, b"1", b"1"]
+        assert list(ledger.get_many(["b", "a"], now=NOW + 10)) == [None, b"1"]
 
     def test_budgets_and_values_of_one_name_are_apart(self, ledger: Ledger) -> None:
         ledger.put("code.user:60:alice", b"value", 60, now=NOW)
