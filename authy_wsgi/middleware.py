@@ -36,8 +36,6 @@ from authy_wsgi.settings import Settings
 from authy_wsgi.site import Response, as_path, client_network, encoded_query, header
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, new_id, set_cookie
 
-_BASE_KEY = "authy_wsgi.base"
-_LOGIN_KEY = "authy_wsgi.login"
 _ANONYMOUS = Proven()
 _MEMO_SIZE = 10_000
 
@@ -91,6 +89,8 @@ class SecondFactor:
         self._logout_url = self.settings.logout_url
         self._read_login = login_reader(self.settings.canonical)
         self._clock = self.settings.clock
+        # Named for the instance: gates may be nested, and each asks its own.
+        self._base_key, self._login_key = f"authy_wsgi.base.{self.settings.instance}", f"authy_wsgi.login.{self.settings.instance}"
         self._mark = self._cookies.passes + "="
         # Passes that went through lately: token -> (login, need, since, until, standing, what the app is told). See _keep_warm.
         self._warm: dict[str, tuple[Login, Need, int, int, Standing, Proven]] = {}
@@ -130,7 +130,7 @@ class SecondFactor:
             path: str = environ.get("PATH_INFO", "")
             if path.startswith(self._prefix) and (path == self._prefix or path.startswith(self._below)):
                 return self._own_page(environ, login)
-            environ[_BASE_KEY] = environ.get("SCRIPT_NAME", "")
+            environ[self._base_key] = environ.get("SCRIPT_NAME", "")
             return self._judge(environ, self._read_login(login(environ) if callable(login) else login))
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
@@ -141,8 +141,9 @@ class SecondFactor:
     def _judge(self, environ: Environ, who: Login | None) -> Response | None:
         if who is None:
             environ[PROVEN_KEY] = _ANONYMOUS
+            environ.pop(self._login_key, None)
             return None
-        environ[_LOGIN_KEY] = who
+        environ[self._login_key] = who
         if not who.session and not self._warned_unbound:
             self._warned_unbound = True
             log.warning(UNBOUND)
@@ -249,18 +250,18 @@ class SecondFactor:
         POST already (a mapping, pairs, or the urlencoded body): it is kept, and sent again once the person has confirmed.
         """
         try:
-            environ.setdefault(_BASE_KEY, environ.get("SCRIPT_NAME", ""))
+            environ.setdefault(self._base_key, environ.get("SCRIPT_NAME", ""))
             who = self._whose(environ, login)
             if who is None:
                 return self._pages.serve(self._at_base(environ), lambda: None)
-            environ[_LOGIN_KEY] = who
+            environ[self._login_key] = who
             return self._ask(environ, who, Need(max_age=max_age, strength=strength or Strength.REMEMBERED), strict=True, form=form)
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
     def _at_base(self, environ: Environ) -> Environ:
         """The environ as it would be for our first page: where mounted sub-apps have moved the split, back to our place."""
-        return {**environ, "SCRIPT_NAME": environ[_BASE_KEY], "PATH_INFO": self._prefix + "/", "REQUEST_METHOD": "GET", "QUERY_STRING": ""}
+        return {**environ, "SCRIPT_NAME": environ[self._base_key], "PATH_INFO": self._prefix + "/", "REQUEST_METHOD": "GET", "QUERY_STRING": ""}
 
     # Passes
 
@@ -322,7 +323,7 @@ class SecondFactor:
 
     def forget(self, environ: Environ) -> list[tuple[str, str]]:
         """End the pass of this request in every copy, and the headers that delete our cookies. For an app's own logout."""
-        who: Login | None = environ.get(_LOGIN_KEY)
+        who: Login | None = environ.get(self._login_key)
         if who is not None:
             self._log_out(environ, who)
         return [delete_cookie(name, secure=self.settings.https) for name in self._cookies]
@@ -353,17 +354,17 @@ class SecondFactor:
         return as_path(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")) + encoded_query(environ.get("QUERY_STRING", ""))
 
     def _start_url(self, environ: Environ, who: Login, target: str, need: Need, now: int) -> str:
-        signed = self._reception.sign_target(who, target, need, now, as_path(environ[_BASE_KEY], "/"))
-        return as_path(environ[_BASE_KEY], self._prefix, "/") + f"?next={quote(signed)}"
+        signed = self._reception.sign_target(who, target, need, now, as_path(environ[self._base_key], "/"))
+        return as_path(environ[self._base_key], self._prefix, "/") + f"?next={quote(signed)}"
 
     def _answer(self, environ: Environ, who: Login, need: Need, now: int) -> Response:
         if kind_of(environ) == "get":
             return self._wall.redirect(self._start_url(environ, who, self._target(environ), need, now))
         enrolled = self._accounts.standing(who.user_id, now, 0).enrolled
-        url = as_path(environ[_BASE_KEY], self._prefix, "/")
+        url = as_path(environ[self._base_key], self._prefix, "/")
         if need.max_age is not None or need.strength > Strength.REMEMBERED:
             # The page has to know what is asked for, or a pass that is good elsewhere would be the end of it.
-            url = self._start_url(environ, who, as_path(environ[_BASE_KEY], "/"), need, now)
+            url = self._start_url(environ, who, as_path(environ[self._base_key], "/"), need, now)
         return self._wall.problem(url, need, enrolled=enrolled)
 
     def _stop_form(self, environ: Environ, who: Login, need: Need, now: int, form: Form | None, *, unread: bool) -> Response:
@@ -376,16 +377,16 @@ class SecondFactor:
             kept = self._kept.read(environ, self._target(environ), need, form, body=unread)
             replaced = self._kept.keep(who, attempt_id, kept, now)
         except CannotKeep as why:
-            back = came_from(environ, self.settings.public_url.partition("://")[2]) or as_path(environ[_BASE_KEY], "/")
+            back = came_from(environ, self.settings.public_url.partition("://")[2]) or as_path(environ[self._base_key], "/")
             return self._wall.not_sent(self._start_url(environ, who, back, need, now), need, str(why), values)
-        page = kept_url(as_path(environ[_BASE_KEY], self._prefix), attempt_id)
+        page = kept_url(as_path(environ[self._base_key], self._prefix), attempt_id)
         response = self._wall.kept(self._start_url(environ, who, page, need, now), need, kept.target.partition("?")[0], values, replaced=replaced)
         if fresh:
             response.headerlist.append(self._reception.attempt_cookie(attempt_id, now))
         return response
 
     def _wall_values(self, environ: Environ) -> dict[str, Any]:
-        base = str(environ.get(_BASE_KEY, environ.get("SCRIPT_NAME", "")))
+        base = str(environ.get(self._base_key, environ.get("SCRIPT_NAME", "")))
         return {"static": as_path(base, self._prefix, "/static"), "home": as_path(base, "/"), "notices": self.backend.notices()}
 
     def _report(self, environ: Environ, who: Login) -> None:

@@ -64,15 +64,24 @@ class ByPath:
         self._all = tuple(rules.values())
 
     def __call__(self, environ: Environ, login: Login) -> Need | NotNeeded:
-        path = full_path(environ)
-        # What the app routes on where a header has moved the split is PATH_INFO alone.
-        readings = {path, str(environ.get("PATH_INFO", "")) or "/"}
-        readings |= {_fold(reading) for reading in readings}
-        if any(_is_ambiguous(reading) for reading in readings):
-            other = self._otherwise(environ, login)
+        path, mount, inner = full_path(environ), str(environ.get("SCRIPT_NAME", "")), str(environ.get("PATH_INFO", ""))
+        other = self._otherwise(environ, login)
+        if any(_is_ambiguous(reading) for reading in (path, _fold(path), inner, _fold(inner))):
             return _together(*self._all, *([other] if isinstance(other, Need) else []))
-        found = [need for reading in sorted(readings) for rules in (self.rules, self._folded) if (need := _longest(rules, reading)) is not None]
-        return _together(*found) if found else self._otherwise(environ, login)
+        found = [*self._asked(self.rules, path, mount, other), *self._asked(self._folded, _fold(path), _fold(mount), other)]
+        if mount:
+            # What the app routes on, should a header have moved the split, is PATH_INFO alone; a rule for that only adds.
+            found += [rules[rule] for rules, reading in ((self.rules, inner), (self._folded, _fold(inner))) if (rule := _longest(rules, reading))]
+        needs = [need for need in found if isinstance(need, Need)]
+        return _together(*needs) if needs else other
+
+    @staticmethod
+    def _asked(rules: Mapping[str, Need], path: str, mount: str, other: Need | NotNeeded) -> list[Need | NotNeeded]:
+        """What one reading of a path asks for. A rule that says nothing of what comes after SCRIPT_NAME lessens nothing."""
+        rule = _longest(rules, path)
+        if not rule:
+            return [other]
+        return [rules[rule]] if not mount or reaches_beyond(rule, mount, path) else [rules[rule], other]
 
     def _otherwise(self, environ: Environ, login: Login) -> Need | NotNeeded:
         return self.otherwise(environ, login) if callable(self.otherwise) else self.otherwise
@@ -87,12 +96,11 @@ class ByPath:
 by_path = ByPath
 
 
-def _longest(rules: Mapping[str, Need], path: str) -> Need | None:
-    while path:
-        if path in rules:
-            return rules[path]
+def _longest(rules: Mapping[str, Need], path: str) -> str:
+    """The longest rule that fits, "" for none."""
+    while path and path not in rules:
         path = path.rpartition("/")[0]
-    return None
+    return path
 
 
 def _is_ambiguous(path: str) -> bool:
