@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from authy_wsgi.contracts import Challenge, Factor, Login, Need, Proof
 from authy_wsgi.documents import dump_challenge, dump_factor, load_challenge, load_factor
-from authy_wsgi.records import Records, until
+from authy_wsgi.records import Found, Records, until
 
 ATTEMPT_SECONDS = 600
 REISSUE_SECONDS = 30
@@ -130,14 +130,13 @@ class Attempts:
 
     def under_way(self, attempt_id: str, login: Login, now: int, need: Need) -> UnderWay | None:
         """The attempt, its challenge and its outcome, with as few readings as can be: what a waiting page asks for each second."""
-        stored, cid, granted = self._records.many(("attempt", attempt_id), ("attempt-now", attempt_id), ("grant", attempt_id), now=now)
-        attempt = self._same(stored, attempt_id, login, now, need)
+        stored, current, granted = self._records.many(("attempt", attempt_id), ("attempt-now", attempt_id), ("grant", attempt_id), now=now)
+        attempt = self._same(stored.value, attempt_id, login, now, need)
         if attempt is None:
             return None
-        kept = self._challenge_of(cid, now) if cid else None
+        kept = self._challenge_of(current.value, now) if current.value else None
         waiting = _waiting(kept) if kept is not None and kept["attempt"] == attempt.id else None
-        outcome = None if granted is None else _grant(granted, login) or str(granted.get("ended", "ended"))
-        return UnderWay(attempt, waiting, outcome)
+        return UnderWay(attempt, waiting, _outcome(granted, login))
 
     def _challenge_of(self, cid: str, now: int) -> Mapping[str, Any] | None:
         kept: Mapping[str, Any] | None = self._challenges.get(cid)
@@ -151,10 +150,7 @@ class Attempts:
 
     def outcome(self, attempt_id: str, login: Login, now: int) -> Grant | str | None:
         """What became of an attempt: its grant, how it ended ("denied", "ended"), None while it is open."""
-        stored = self._records.get("grant", attempt_id, now=now)
-        if stored is None:
-            return None
-        return _grant(stored, login) or str(stored.get("ended", "ended"))
+        return _outcome(self._records.many(("grant", attempt_id), now=now)[0], login)
 
 
 def _dump(attempt: Attempt) -> dict[str, Any]:
@@ -180,6 +176,13 @@ def _load(attempt_id: str, stored: Mapping[str, Any], need: Need) -> Attempt:
 def _waiting(kept: Mapping[str, Any]) -> Waiting:
     candidate = load_factor(kept["candidate"]) if kept["candidate"] else None
     return Waiting(challenge=load_challenge(kept["challenge"]), candidate=candidate, address=kept["address"], began=kept["began"])
+
+
+def _outcome(granted: Found, login: Login) -> Grant | str | None:
+    if not granted.there:
+        return None
+    # What no key opens any more can never be granted either: that attempt is over.
+    return _grant(granted.value, login) or str((granted.value or {}).get("ended", "ended"))
 
 
 def _grant(stored: Mapping[str, Any] | None, login: Login) -> Grant | None:

@@ -82,9 +82,9 @@ class Pushes:
         """What the phone has said so far: what is written down, else what the provider says, where it may be asked now."""
         cid, now = waiting.challenge.id, context.at
         stored, hint, asked = self._records.many(("answer", cid), ("hint", cid), ("asked", cid), now=now)
-        if stored is not None:
-            return dict(stored)
-        if not self._may_ask(waiting.challenge, now, hinted=hint is not None, asked=asked is not None):
+        if stored.value is not None:
+            return dict(stored.value)
+        if not self._may_ask(waiting.challenge, now, hinted=hint.there, asked=asked.there):
             return _PENDING
         client = self._clients[waiting.challenge.way.client]
         if not isinstance(client, Polls):

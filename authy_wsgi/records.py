@@ -16,6 +16,13 @@ class Claimed(NamedTuple):
     mine: bool
 
 
+class Found(NamedTuple):
+    """What one reading of a key found: whether anything is there, and what it says, None where no accepted key opens it."""
+
+    there: bool
+    value: Any
+
+
 class Records:
     """JSON values in a ledger, encrypted, under keys that name the instance and hide the rest.
 
@@ -45,11 +52,11 @@ class Records:
         stored = self._ledger.get(self._key(kind, parts), now=now)
         return None if stored is None else self._opened(stored)
 
-    def many(self, *names: tuple[str, str], now: int) -> list[Any]:
-        """Several records by (kind, name), in one round trip where the ledger knows how; None as in `get`."""
+    def many(self, *names: tuple[str, str], now: int) -> list[Found]:
+        """Several records by (kind, name), in one round trip where the ledger knows how."""
         keys = [self._key(kind, (name,)) for kind, name in names]
         found = self._ledger.get_many(keys, now=now) if isinstance(self._ledger, ReadsMany) else [self._ledger.get(key, now=now) for key in keys]
-        return [None if stored is None else self._opened(stored) for stored in found]
+        return [Found(stored is not None, None if stored is None else self._opened(stored)) for stored in found]
 
     def has(self, kind: str, *parts: str, now: int) -> bool:
         """Whether there is a record, whoever can read it."""
