@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import queue
+import re
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
+from authy_wsgi.cli import main
 from authy_wsgi.emulator import Emulator
 from authy_wsgi.emulator.server import Server
-from tests.support import API_KEY
+from tests.support import API_KEY, session_for
 
 SITE = """
 from authy_wsgi import AuthyClient, SecondFactor, SQLStore, remote_user
@@ -122,6 +129,249 @@ def test_a_taken_port_is_named(folder: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         assert f"Port {port}" in run(folder, "emulator", "--port", port, status=1)
+
+
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_cannot_be_is_named(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status: object = main(["emulator", f"--port={port}"])
+    except SystemExit as stopped:
+        status = stopped.code
+    said = capsys.readouterr()
+    assert status in (1, 2)
+    assert said.out == ""
+    assert "port" in said.err
+
+
+# The emulator
+
+
+ALICE = {"user": {"email": "a@example.com", "cellphone": "408-555-5270", "country_code": 1}}
+
+
+class Running:
+    """`authy-wsgi emulator` in a process of its own, on a free port."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        # A runner in the background starts its children with interrupts ignored.
+        command = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from authy_wsgi.cli import main; sys.exit(main(sys.argv[1:]))"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", command, "emulator", "--port", "0", *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said = ""
+        while "Ctrl-C" not in self.said:
+            line = self.process.stdout.readline() if self.process.stdout else ""
+            if not line:
+                break
+            self.said += line
+        self.url = self._told(r"API +(http://\S+)")
+        self.headers = {"X-Authy-API-Key": self._told(r"API key +(\S+)")}
+
+    def _told(self, pattern: str) -> str:
+        found = re.search(pattern, self.said)
+        if found is None:
+            self.process.kill()
+            pytest.fail(f"it has not started: {self.process.communicate()}")
+        return found[1]
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def end(self, signal_: int = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit status, and what it said to stderr."""
+        self.process.send_signal(signal_)
+        _, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, errors
+
+    def get(self, path: str, status: int = 200) -> Any:
+        answer = requests.get(self.url + path, headers=self.headers, timeout=10)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def post(self, path: str, **fields: str) -> Any:
+        answer = requests.post(self.url + path, data=fields, headers=self.headers, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def register(self) -> int:
+        answer = requests.post(self.url + "/protected/json/users/new", json=ALICE, headers=self.headers, timeout=10)
+        number: int = answer.json()["user"]["id"]
+        return number
+
+
+def test_the_emulator_is_set_up_by_its_options(folder: Path) -> None:
+    options = ("--api-key", API_KEY, "--seed", "7", "--app-name", "Acorn", "--set", "code_lifetime=60", "--set", "sms_enabled=true")
+    with Running(folder, *options) as it:
+        alice = it.register()
+        it.get(f"/protected/json/sms/{alice}")
+        message = it.get(f"/phone/{alice}.json")["messages"][-1]
+        assert message["text"] == f"Your Acorn code is {message['code']}"
+        assert it.get("/protected/json/app/details")["app"]["name"] == "Acorn"
+        it.post("/phone/clock", advance="60")
+        it.get(f"/protected/json/verify/{message['code']}/{alice}?force=true", 401)
+        assert it.headers == {"X-Authy-API-Key": API_KEY}
+        assert f"AuthyClient({API_KEY!r}, base_url={it.url!r})" in it.said
+        assert f"{it.url}/phone/" in it.said
+        assert it.end() == (0, "")
+    # The same seed draws the same, here and there.
+    same = Emulator(API_KEY, seed="7")
+    assert session_for(same).post("http://localhost/protected/json/users/new", json=ALICE, headers=it.headers).json()["user"]["id"] == alice
+    session_for(same).get(f"http://localhost/protected/json/sms/{alice}", headers=it.headers)
+    assert same.phone(alice).code == message["code"]
+
+
+def test_the_emulator_goes_on_from_its_state(folder: Path) -> None:
+    with Running(folder, "--state", "emulator.json") as it:
+        alice = it.register()
+        it.get(f"/protected/json/sms/{alice}")
+        it.post("/phone/clock", advance="500")
+        before = it.get(f"/phone/{alice}.json")
+        key = it.headers["X-Authy-API-Key"]
+        assert not (folder / "emulator.json").exists()
+        assert it.end(signal.SIGTERM) == (0, "")
+    assert (folder / "emulator.json").stat().st_mode & 0o777 == 0o600
+    assert key not in (folder / "emulator.json").read_text()
+    with Running(folder, "--state", "emulator.json") as it:
+        assert it.get(f"/phone/{alice}.json") == before
+        # A new key each time, unless one is told.
+        assert it.headers["X-Authy-API-Key"] != key
+        # The clock has kept its 500 seconds: of ten minutes fewer than two are left.
+        it.post("/phone/clock", advance="101")
+        it.get(f"/protected/json/verify/{before['messages'][-1]['code']}/{alice}?force=true", 401)
+        it.get(f"/protected/json/sms/{alice}")
+        assert it.end(signal.SIGINT) == (0, "")
+    assert len(json.loads((folder / "emulator.json").read_text())["phones"][0]["messages"]) == 2
+    assert [path.name for path in folder.iterdir() if "emulator.json" in path.name] == ["emulator.json"]
+
+
+@pytest.mark.parametrize("options", [(), ("--callback-method", "GET")], ids=["POST", "GET"])
+def test_the_emulator_calls_back(folder: Path, options: tuple[str, ...]) -> None:
+    heard: queue.Queue[tuple[str, str, str]] = queue.Queue()
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
+        heard.put((environ["REQUEST_METHOD"], environ["PATH_INFO"], body or environ["QUERY_STRING"]))
+        signed = environ.get("HTTP_X_AUTHY_SIGNATURE") and environ.get("HTTP_X_AUTHY_SIGNATURE_NONCE")
+        start_response("200 OK" if signed else "400 Bad Request", [("Content-Length", "0")])
+        return [b""]
+
+    method = options[-1] if options else "POST"
+    with Server(application) as site:  # type: ignore[arg-type]
+        url = f"{site.url}/second-factor/callback"
+        with Running(folder, "--callback-url", url, *options) as it:
+            # Saving an endpoint sends a test.
+            assert heard.get(timeout=20)[:2] == (method, "/second-factor/callback")
+            alice = it.register()
+            it.post(f"/phone/{alice}/app", installed="true")
+            uuid = it.post(f"/onetouch/json/users/{alice}/approval_requests", message="Sign in?")["approval_request"]["uuid"]
+            it.post(f"/phone/{alice}/approvals/{uuid}", status="approved")
+            said = heard.get(timeout=20)
+            assert said[:2] == (method, "/second-factor/callback")
+            assert uuid in said[2]
+            assert it.get("/phone/callback.json")["url"] == url
+            assert it.end() == (0, "")
+
+
+DAMAGED = [
+    (b"", "is no state of the simulator: it is not JSON"),
+    (b"{", "is no state of the simulator: it is not JSON"),
+    (b"\xff\xfe", "is no state of the simulator: it is not JSON"),
+    (b"[]", "This is no state of the simulator"),
+    (b'{"format": "authy_wsgi emulator 0"}', "of another version"),
+    (b'{"format": "authy_wsgi emulator 1", "phones": [{}]}', "is damaged"),
+]
+
+
+@pytest.mark.parametrize(("content", "says"), DAMAGED)
+def test_a_damaged_state_is_refused_before_anything_else_is_said(folder: Path, capsys: pytest.CaptureFixture[str], content: bytes, says: str) -> None:
+    (folder / "state").write_bytes(content)
+    assert main(["emulator", "--port", "0", "--state", str(folder / "state")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert (said.err.count("\n"), "Traceback" in said.err) == (1, False)
+    # What is there may be mended: it is not overwritten.
+    assert (folder / "state").read_bytes() == content
+
+
+def test_a_state_that_cannot_be_read_or_written_is_named_at_the_start(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (folder / "nowhere" / "state", folder):
+        assert main(["emulator", "--port", "0", "--state", str(path)]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert str(path) in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_a_state_that_cannot_be_written_at_the_end_is_said(folder: Path) -> None:
+    (folder / "inner").mkdir()
+    with Running(folder, "--state", "inner/state") as it:
+        (folder / "inner").rmdir()
+        status, errors = it.end()
+    assert status == 1
+    assert "inner" in errors
+    assert "Traceback" not in errors
+
+
+SWITCHES = [
+    ("nope=1", "'nope=1' is no switch: say name=value, with one of verify_success_text, "),
+    ("code_lifetime", "'code_lifetime' is no switch: say name=value"),
+    ("", "'' is no switch"),
+    ("=5", "'=5' is no switch"),
+    ("code_lifetime=abc", "code_lifetime must be a whole number"),
+    ("code_lifetime=-1", "code_lifetime must be a whole number"),
+    ("code_lifetime=1.5", "code_lifetime must be a whole number"),
+    ("code_lifetime=", "code_lifetime must be a whole number"),
+    ("code_lifetime=0", "code_lifetime must be at least a second"),
+    ("sms_enabled=maybe", "sms_enabled must be true or false"),
+    ("sms_enabled=1", "sms_enabled must be true or false"),
+    ("limit_status=200", "limit_status must be a status from 400 to 599"),
+    ("verification_digits=3", "verification_digits must be from 4 to 10"),
+    ("callback_shape=1999", "callback_shape must be one of 2023, 2019, 2017, 2016"),
+]
+
+
+@pytest.mark.parametrize(("switch", "says"), SWITCHES)
+def test_a_switch_that_cannot_be_is_refused_with_a_sentence(capsys: pytest.CaptureFixture[str], switch: str, says: str) -> None:
+    assert main(["emulator", "--port", "0", "--set", "sms_per_day=5", "--set", switch]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(says)
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000/x", "ftp://127.0.0.1/x", "http://", "http://x y/", "http://x/#y"])
+def test_a_callback_url_that_cannot_be_is_refused_with_a_sentence(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["emulator", "--port", "0", "--callback-url", url]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "The callback URL must be a whole one, like http://127.0.0.1:8000/callback.\n")
+
+
+def test_another_method_of_a_callback_is_no_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["emulator", "--callback-url", "http://127.0.0.1:8000/", "--callback-method", "PUT"])
+    assert stopped.value.code == 2
+    assert "--callback-method" in capsys.readouterr().err
+
+
+def test_the_emulators_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["emulator", "--help"])
+    said = capsys.readouterr().out
+    for option in ("--host", "--port", "--api-key", "--app-name", "--callback-url", "--callback-method", "--state", "--seed", "--set"):
+        assert option in said
+
+
+# The rest
 
 
 def test_the_command_line_explains_itself(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from authy_wsgi.emulator import Emulator
 from authy_wsgi.emulator.server import Server
-from tests.support import API_KEY, Clock
+from tests.support import API_KEY, Clock, session_for
 
 from .lab import RawServer, wait_until
 
@@ -73,6 +73,35 @@ def listener() -> Iterator[Listener]:
     made = Listener()
     with made.server:
         yield made
+
+
+class Transport:
+    """The way from our client to a WSGI app: `to(app)` answers the options of the client that lead there."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+
+    def __repr__(self) -> str:
+        return "socket" if self._listener else "in-process"
+
+    def to(self, app: Any) -> dict[str, Any]:
+        if self._listener is None:
+            return {"base_url": "http://127.0.0.1:8999", "session": session_for(app)}
+        self._listener.service = app
+        return {"base_url": self._listener.server.url}
+
+    def wait(self) -> None:
+        """Until nothing is under way: a request that a test has given up on may still be."""
+        if self._listener is not None:
+            wait_until(lambda: not self._listener.under_way)
+
+
+@pytest.fixture(params=["socket", "in-process"])
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Both ways, one after the other."""
+    made = Transport(request.getfixturevalue("listener") if request.param == "socket" else None)
+    yield made
+    made.wait()
 
 
 @pytest.fixture

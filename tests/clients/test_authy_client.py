@@ -14,20 +14,21 @@ from authy_wsgi.clients.authy_api import PRODUCTION, AuthyError
 from authy_wsgi.contracts import Candidate, Challenge, Context, Enrols, Factor, Outcome, Polls, Profile, Strength, User, Way
 from authy_wsgi.emulator import Emulator
 from authy_wsgi.errors import Misconfigured, Refused, Unavailable
-from tests.support import API_KEY, PHONE, START, Clock, session_for
+from tests.support import API_KEY, PHONE, START, Clock
 
+from .conftest import Transport
 from .lab import VALID
 
 CONTEXT = Context(at=START, site="Acorn Ledger", attempt="attempt-1", ends=START + 600, user_name="alice", browser="Firefox")
 
 
 class Provider:
-    """The client and the emulator it speaks to, with one user registered there."""
+    """The client and the emulator it speaks to, over a socket or in this process, with one user registered there."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, transport: Transport, **options: Any) -> None:
         self.clock = Clock()
         self.emulator = Emulator(API_KEY, clock=self.clock, seed=1)
-        self.client = AuthyClient(API_KEY, base_url="http://127.0.0.1:8999", session=session_for(self.emulator), **options)
+        self.client = AuthyClient(API_KEY, **transport.to(self.emulator), **options)
         self.authy_id = self.client.api.register_user("alice@example.com", "4085555270", 1)
         self.emulator.calls.clear()
 
@@ -63,8 +64,8 @@ class Provider:
 
 
 @pytest.fixture
-def provider() -> Provider:
-    return Provider()
+def provider(transport: Transport) -> Provider:
+    return Provider(transport)
 
 
 def test_it_has_the_shapes_of_a_client(provider: Provider) -> None:
@@ -234,8 +235,8 @@ def test_a_message_is_bound_to_its_attempt_and_its_code_good_for_no_other(provid
     assert [call.parameters.get("action") for call in provider.emulator.calls] == ["attempt-1", "attempt-2", "attempt-1"]
 
 
-def test_binding_can_be_switched_off() -> None:
-    provider = Provider(bind_action=False)
+def test_binding_can_be_switched_off(transport: Transport) -> None:
+    provider = Provider(transport, bind_action=False)
     challenge = provider.start("sms")
     assert not challenge.bound
     assert provider.check(challenge, provider.phone.code)
@@ -495,7 +496,7 @@ def test_no_error_of_the_api_gets_past_the_client(provider: Provider) -> None:
 
 
 def test_what_is_not_the_real_service_says_so(provider: Provider) -> None:
-    assert provider.client.notice == "Codes come from a simulator at http://127.0.0.1:8999."
+    assert provider.client.notice == f"Codes come from a simulator at {provider.client.api.wire.base_url}."
     assert AuthyClient(API_KEY).notice == ""
     assert AuthyClient(API_KEY).api.wire.base_url == PRODUCTION
     assert AuthyClient(API_KEY, base_url="https://proxy.example/").notice == "Codes come from https://proxy.example."
@@ -520,8 +521,8 @@ def test_logos_that_the_provider_would_refuse_are_refused_at_once(logos: Any) ->
         AuthyClient(API_KEY, logos=logos)
 
 
-def test_logos_travel_with_a_push() -> None:
-    provider = Provider(logos=[{"res": "default", "url": "https://x.example/y.png"}])
+def test_logos_travel_with_a_push(transport: Transport) -> None:
+    provider = Provider(transport, logos=[{"res": "default", "url": "https://x.example/y.png"}])
     provider.phone.install_app()
     provider.start("push")
     assert "https://x.example/y.png" in str(provider.emulator.calls[-1].parameters["logos"])
