@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
-from authy_wsgi.attempts import Grant
+from authy_wsgi.attempts import ATTEMPT_SECONDS, Grant
 from authy_wsgi.contracts import Factor, Login, User, WritableUserStore
 from authy_wsgi.documents import fold, new_generation
 from authy_wsgi.errors import AttemptEnded, Conflict, Misconfigured, SecondFactorError, Unavailable
@@ -99,6 +99,10 @@ class Accounts:
         """Whether a get-only store's ledger holds this pass as ended."""
         return not self.writable and self._records.has("ended", self.subject(user_id), pass_id, now=now)
 
+    def has_ended(self, user: User, pass_id: str, now: int) -> bool:
+        """Whether this pass was ended, by a record just read."""
+        return pass_id in user.ended or self.ended_elsewhere(user.id, pass_id, now)
+
     def change(self, user_id: str, how: Callable[[User], User | None]) -> User:
         """Save what `how` makes of the record as it is stored, judged again for each new version; None from it leaves the record alone."""
         if not self.writable:
@@ -143,7 +147,8 @@ class Accounts:
 
     def end_pass(self, user_id: str, pass_id: str, now: int) -> None:
         """This pass is over, in every copy: also in one that has got a newer proof since."""
-        ends = now + self._settings.lifetime + LEEWAY
+        # A step-up that is under way in a copy may still add a proof to it, which is that much younger.
+        ends = now + self._settings.lifetime + ATTEMPT_SECONDS + LEEWAY
         self.asked.pop(pass_id, None)
         if not self.writable:
             self._records.put("ended", self.subject(user_id), pass_id, value=1, ttl=ends - now, now=now)

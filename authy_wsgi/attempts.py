@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from authy_wsgi.contracts import Challenge, Factor, Login, Need, Proof
 from authy_wsgi.documents import dump_challenge, dump_factor, load_challenge, load_factor
 from authy_wsgi.records import Found, Records, until
+from authy_wsgi.tickets import digest, short
 
 ATTEMPT_SECONDS = 600
 REISSUE_SECONDS = 30
@@ -34,6 +35,11 @@ class Attempt:
     proofs: tuple[Proof, ...] = ()  # of the pass that was presented
     need: Need = Need()
 
+    @property
+    def key(self) -> str:
+        """What the ledger, the provider and a burnt code know this attempt by."""
+        return key_of(self.id, self.login)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -55,6 +61,14 @@ class Grant(NamedTuple):
     at: int
 
 
+def key_of(attempt_id: str, login: Login) -> str:
+    """An attempt's name in all that is stored: of the cookie's id and of who carries it.
+
+    SECURITY: a cookie that somebody else carries, copied or planted, names another attempt by construction; it neither reads nor spoils this one.
+    """
+    return short(digest("attempt", attempt_id, *login))
+
+
 class UnderWay(NamedTuple):
     """An attempt as one reading found it: what it waits for, and what has become of it (see `Attempts.outcome`)."""
 
@@ -73,69 +87,68 @@ class Attempts:
 
     def begin(self, attempt: Attempt, now: int) -> Attempt | None:
         """Write the attempt down; if its id is there already, the one that is: None where that is somebody else's or has another purpose."""
-        stored = self._records.claim("attempt", attempt.id, value=_dump(attempt), ttl=until(attempt.ends, now), now=now).value
-        return self._same(stored, attempt.id, attempt.login, now, attempt.need, attempt.purpose)
+        stored = self._records.claim("attempt", attempt.key, value=_dump(attempt), ttl=until(attempt.ends, now), now=now).value
+        return self._same(stored, attempt.login, now, attempt.need, attempt.purpose)
 
     def find(self, attempt_id: str, login: Login, now: int, need: Need) -> Attempt | None:
         """The attempt under way with this id and for this login; None otherwise, whatever the reason."""
-        stored = self._records.get("attempt", attempt_id, now=now)
-        return self._same(stored, attempt_id, login, now, need)
+        stored = self._records.get("attempt", key_of(attempt_id, login), now=now)
+        return self._same(stored, login, now, need)
 
     @staticmethod
-    def _same(stored: Mapping[str, Any] | None, attempt_id: str, login: Login, now: int, need: Need, purpose: str = "") -> Attempt | None:
+    def _same(stored: Mapping[str, Any] | None, login: Login, now: int, need: Need, purpose: str = "") -> Attempt | None:
         # SECURITY: an attempt's cookie under another user or login session behaves exactly as none.
         if stored is None or Login(*stored["login"]) != login or stored["ends"] <= now or (purpose and stored["purpose"] != purpose):
             return None
-        return _load(attempt_id, stored, need)
+        return _load(stored, need)
 
     def wait(self, attempt: Attempt, waiting: Waiting, now: int) -> None:
         """Write the challenge down, once, and make it the attempt's current one."""
         cid = waiting.challenge.id
         kept = {
-            "attempt": attempt.id,
+            "attempt": attempt.key,
             "began": now,
             "challenge": dump_challenge(waiting.challenge),
             "candidate": dump_factor(waiting.candidate) if waiting.candidate else None,
             "address": waiting.address,
         }
         self._records.claim("challenge", cid, value=kept, ttl=until(attempt.ends, now), now=now)
-        self._records.put("attempt-now", attempt.id, value=cid, ttl=until(attempt.ends, now), now=now)
+        self._records.put("attempt-now", attempt.key, value=cid, ttl=until(attempt.ends, now), now=now)
 
     def waiting(self, attempt: Attempt, now: int) -> Waiting | None:
         """The current challenge, None where there is none."""
-        cid = self._records.get("attempt-now", attempt.id, now=now)
+        cid = self._records.get("attempt-now", attempt.key, now=now)
         kept = self._records.get("challenge", cid, now=now) if cid else None
-        return _waiting(kept) if kept is not None and kept["attempt"] == attempt.id else None
+        return _waiting(kept) if kept is not None and kept["attempt"] == attempt.key else None
 
     def challenge(self, cid: str, now: int) -> tuple[Attempt, Waiting] | None:
         """A challenge by its id, and the attempt that it is of, over or not."""
         kept = self._records.get("challenge", cid, now=now)
         stored = self._records.get("attempt", kept["attempt"], now=now) if kept else None
-        return None if stored is None else (_load(kept["attempt"], stored, Need()), _waiting(kept))
+        return None if stored is None else (_load(stored, Need()), _waiting(kept))
 
     def grant(self, attempt: Attempt, grant: Grant, now: int) -> tuple[Grant | None, bool]:
         """Store what the attempt has earned, once: what is stored (None where it ended before), and whether this call stored it."""
         value = {"pass": grant.pass_id, "epoch": grant.epoch, "proofs": grant.proofs, "at": grant.at, "login": grant.login}
-        stored = self._records.claim("grant", attempt.id, value=value, ttl=until(attempt.ends, now), now=now)
+        stored = self._records.claim("grant", attempt.key, value=value, ttl=until(attempt.ends, now), now=now)
         return (grant, True) if stored.mine else (_grant(stored.value, attempt.login), False)
 
     def end(self, attempt_id: str, login: Login, how: str, now: int) -> Grant | None:
-        """Make it impossible that this attempt earns anything from now on; what it had earned already. Somebody else's attempt is left alone."""
-        begun = self._records.get("attempt", attempt_id, now=now)
-        if begun is not None and Login(*begun["login"]) != login:
-            return None
+        """Make it impossible that this attempt earns anything from now on; what it had earned already."""
+        key = key_of(attempt_id, login)
         # SECURITY: a tombstone in the grant's place, because a worker already past its checks could grant after a deletion.
-        stored = self._records.claim("grant", attempt_id, value={"ended": how, "login": login}, ttl=ATTEMPT_SECONDS + REISSUE_SECONDS, now=now).value
+        stored = self._records.claim("grant", key, value={"ended": how, "login": login}, ttl=ATTEMPT_SECONDS + REISSUE_SECONDS, now=now).value
         return _grant(stored, login)
 
     def under_way(self, attempt_id: str, login: Login, now: int, need: Need) -> UnderWay | None:
         """The attempt, its challenge and its outcome, with as few readings as can be: what a waiting page asks for each second."""
-        stored, current, granted = self._records.many(("attempt", attempt_id), ("attempt-now", attempt_id), ("grant", attempt_id), now=now)
-        attempt = self._same(stored.value, attempt_id, login, now, need)
+        key = key_of(attempt_id, login)
+        stored, current, granted = self._records.many(("attempt", key), ("attempt-now", key), ("grant", key), now=now)
+        attempt = self._same(stored.value, login, now, need)
         if attempt is None:
             return None
         kept = self._challenge_of(current.value, now) if current.value else None
-        waiting = _waiting(kept) if kept is not None and kept["attempt"] == attempt.id else None
+        waiting = _waiting(kept) if kept is not None and kept["attempt"] == attempt.key else None
         return UnderWay(attempt, waiting, _outcome(granted, login))
 
     def _challenge_of(self, cid: str, now: int) -> Mapping[str, Any] | None:
@@ -150,11 +163,12 @@ class Attempts:
 
     def outcome(self, attempt_id: str, login: Login, now: int) -> Grant | str | None:
         """What became of an attempt: its grant, how it ended ("denied", "ended"), None while it is open."""
-        return _outcome(self._records.many(("grant", attempt_id), now=now)[0], login)
+        return _outcome(self._records.many(("grant", key_of(attempt_id, login)), now=now)[0], login)
 
 
 def _dump(attempt: Attempt) -> dict[str, Any]:
     return {
+        "id": attempt.id,
         "login": attempt.login,
         "purpose": attempt.purpose,
         "epoch": attempt.epoch,
@@ -168,9 +182,9 @@ def _dump(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _load(attempt_id: str, stored: Mapping[str, Any], need: Need) -> Attempt:
+def _load(stored: Mapping[str, Any], need: Need) -> Attempt:
     known = {**stored, "login": Login(*stored["login"]), "proofs": tuple(Proof(*proof) for proof in stored["proofs"])}
-    return Attempt(id=attempt_id, need=need, **known)
+    return Attempt(need=need, **known)
 
 
 def _waiting(kept: Mapping[str, Any]) -> Waiting:

@@ -20,7 +20,7 @@ from typing import Any
 
 from authy_wsgi import phones
 from authy_wsgi.accounts import Accounts
-from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, UnderWay, Waiting
+from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS, Attempt, Attempts, Grant, Purpose, UnderWay, Waiting, key_of
 from authy_wsgi.codes import Codes
 from authy_wsgi.contracts import (
     Allowance,
@@ -188,7 +188,7 @@ class Backend:
                 saved_epoch=self.accounts.epoch_of(generation, user.id),
                 allowed=self._rules.allowing(user, proofs, invitation, now) if purpose in ("enrol", "change") else "",
                 # The pass is derived from the attempt, so that a lost ledger cannot make two passes of one code.
-                pass_id=presented.id if presented else short(digest("pass", candidate_id)),
+                pass_id=presented.id if presented else short(digest("pass", key_of(candidate_id, login))),
                 proofs=proofs,
                 need=need or Need(),
             )
@@ -215,7 +215,7 @@ class Backend:
 
     def is_trying(self, attempt: Attempt, now: int) -> bool:
         """Whether a code of this attempt is being checked by another request."""
-        return self._records.get("trying", attempt.id, now=now) is not None
+        return self._records.get("trying", attempt.key, now=now) is not None
 
     def resume(self, attempt_id: str, login: Login, now: int) -> Grant | None:
         """The grant of an attempt that succeeded within the last 30 s, for a browser that has not got its cookie."""
@@ -238,6 +238,9 @@ class Backend:
         # A record of the very epoch that this attempt was to save is its own save, from a request that died before it granted.
         if self.accounts.epoch(user) not in (attempt.epoch, attempt.saved_epoch):
             raise AttemptEnded("the account has changed")
+        # A step-up renews the pass that it began with; where that has been ended since, there is nothing to renew.
+        if attempt.proofs and self.accounts.has_ended(user, attempt.pass_id, now):
+            raise AttemptEnded("its pass was ended")
         return user
 
     # Sending
@@ -288,7 +291,7 @@ class Backend:
     def _for_client(self, attempt: Attempt, context: Context) -> Context:
         profile = self.profile(attempt.login.user_id)
         name = context.user_name or profile.name or attempt.login.user_id
-        return replace(context, attempt=attempt.id, ends=attempt.ends, user_name=name, locale=context.locale or profile.locale)
+        return replace(context, attempt=attempt.key, ends=attempt.ends, user_name=name, locale=context.locale or profile.locale)
 
     # Judging
 
@@ -307,19 +310,19 @@ class Backend:
             return _answer(Outcome.EXPIRED, "no_challenge")
         if self.accounts.is_closed(user, "code", now):
             return _answer(Outcome.THROTTLED, "closed")
-        if self._pushes.settle_last(user, context) == attempt.id:
+        if self._pushes.settle_last(user, context) == attempt.key:
             return _answer(Outcome.EXPIRED, "denied")
         holder, factor = self._holder(user, waiting)
         self._refuse_young_ledger(waiting.challenge, factor, now)
         # One evaluation of an attempt's code at a time: a double click joins the first click instead of losing against it.
-        trying = self._records.claim("trying", attempt.id, value=new_id(), ttl=_TRYING_SECONDS, now=now)
+        trying = self._records.claim("trying", attempt.key, value=new_id(), ttl=_TRYING_SECONDS, now=now)
         if not trying.mine:
             return _answer(Outcome.PENDING, "continue")
         try:
             return self._evaluate(attempt, holder, factor, waiting, code, context)
         finally:
             if self.settings.clock() < now + _TRYING_SECONDS:  # later the claim may be another request's
-                self._records.drop("trying", attempt.id, now=now)
+                self._records.drop("trying", attempt.key, now=now)
 
     def _settled(self, attempt: Attempt, now: int) -> Answer | None:
         return _settled_by(self._attempts.outcome(attempt.id, attempt.login, now))
@@ -351,7 +354,7 @@ class Backend:
 
     def _evaluate(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, context: Context) -> Answer:
         reference = self._clients[factor.client].reference(factor)
-        budgets = self.limits.guessing(attempt.id, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=context.at)
+        budgets = self.limits.guessing(attempt.key, self.accounts.subject(user.id), reference, new=waiting.candidate is not None, now=context.at)
         allowance = self.limits.ask(budgets, context.at)
         if not allowance:
             return self._refuse_try(attempt, allowance, context)
@@ -459,10 +462,10 @@ class Backend:
         now = context.at
         user = self._current(attempt, now)
         self._holder(user, waiting)
-        burn = {"attempt": attempt.id, "channel": said["channel"], "at": now}
+        burn = {"attempt": attempt.key, "channel": said["channel"], "at": now}
         uuid = str(waiting.challenge.hidden.get("uuid", waiting.challenge.id))
         burnt = self._records.claim("used", "push", uuid, value=burn, ttl=max(self.settings.code_memory, until(attempt.ends, now)), now=now).value
-        if burnt is None or burnt["attempt"] != attempt.id:
+        if burnt is None or burnt["attempt"] != attempt.key:
             return _answer(Outcome.EXPIRED, "used")
         verdict = Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"], learnt=said["learnt"])
         return self._succeed(attempt, waiting, verdict, burnt["at"], context)

@@ -41,9 +41,9 @@ class Codes:
         verdict = self._ask(attempt, user, factor, waiting, code, self._records.get("used", *key, now=now), asked)
         if not verdict:
             return verdict, now
-        burn = {"attempt": attempt.id, "channel": verdict.channel, "at": now, "local": verdict.factor is not None}
+        burn = {"attempt": attempt.key, "channel": verdict.channel, "at": now, "local": verdict.factor is not None}
         burnt: Any = self._records.claim("used", *key, value=burn, ttl=max(self._memory, until(attempt.ends, now)), now=now).value
-        if burnt is None or burnt["attempt"] != attempt.id:
+        if burnt is None or burnt["attempt"] != attempt.key:
             return _USED, now
         if verdict.factor is not None and not waiting.candidate and not self._burn_step(attempt, user, factor.id, waiting.challenge, code, asked):
             return _USED, now
@@ -51,7 +51,7 @@ class Codes:
 
     def _ask(self, attempt: Attempt, user: User, factor: Factor, waiting: Waiting, code: str, burnt: Mapping[str, Any] | None, asked: Context) -> Verdict:
         """The client's verdict on a code that nobody has burnt. What another attempt has burnt is wrong; what this one has, has won."""
-        if burnt is not None and burnt["attempt"] != attempt.id:
+        if burnt is not None and burnt["attempt"] != attempt.key:
             return _USED
         if burnt is not None and not burnt.get("local"):
             return Verdict(outcome=Outcome.APPROVED, channel=burnt["channel"])
@@ -84,4 +84,4 @@ class Codes:
 
 def _mark(attempt: Attempt, code: str) -> list[str]:
     """What a burn leaves in a factor: by whom, and which code. The code itself is worth nothing any more."""
-    return [attempt.id, short(digest(code), 32)]
+    return [attempt.key, short(digest(code), 32)]

@@ -54,11 +54,12 @@ class Pushes:
         if self._records.has("pause", who, now=now):
             paused = self._records.get("pause", who, now=now)
             raise Throttled("A request was denied on your phone, so we do not send more for now. Use another way.", rule="push.pause", again_at=paused)
-        claim = {"attempt": attempt.id, "token": new_id()}
+        claim = {"attempt": attempt.key, "token": new_id()}
         inflight = self._records.claim("inflight", who, value=claim, ttl=until(now + 120, now), now=now)
         if not inflight.mine:
             waiting = self._attempts.waiting(attempt, now)
-            if inflight.value and inflight.value["attempt"] == attempt.id and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
+            ours = inflight.value is not None and inflight.value["attempt"] == attempt.key
+            if ours and waiting and waiting.challenge.way.kind == "wait" and now < waiting.challenge.ends:
                 return waiting.challenge
             raise Refused("Another sign-in may be waiting on your phone. If it is not yours, deny it there. You can use another way meanwhile.")
         try:
@@ -130,7 +131,7 @@ class Pushes:
             self._refused(attempt, verdict, context, waiting)
 
     def settle_last(self, user: User, context: Context) -> str:
-        """Ask once what became of a push that nobody waits for any more; the id of the attempt that it denied, "" otherwise.
+        """Ask once what became of a push that nobody waits for any more; the key of the attempt that it denied, "" otherwise.
 
         SECURITY: whoever asks for pushes and never looks would otherwise not be stopped by a denial.
         """
@@ -149,7 +150,7 @@ class Pushes:
             return ""
         if verdict.outcome is not Outcome.PENDING:
             self._note(attempt, waiting, verdict, context)
-        return attempt.id if verdict.outcome is Outcome.DENIED else ""
+        return attempt.key if verdict.outcome is Outcome.DENIED else ""
 
     def reopen(self, who: str, now: int) -> None:
         """Forget a denial. An administrator's word."""

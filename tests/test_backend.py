@@ -740,7 +740,8 @@ def test_an_attempt_of_another_login_is_as_none(world: World) -> None:
     assert world.backend.find(attempt.id, attempt.login, world.clock()) == attempt
     for login in (Login("alice", "another"), Login("bob", "s"), Login("alice")):
         assert world.backend.find(attempt.id, login, world.clock()) is None
-        assert world.backend.begin(login, context=world.backend.context(), attempt_id=attempt.id).id != attempt.id
+        other = world.backend.begin(login, context=world.backend.context(), attempt_id=attempt.id)
+        assert (other.key != attempt.key, other.pass_id != attempt.pass_id) == (True, True)
 
 
 # What ends an attempt

@@ -496,7 +496,7 @@ def test_where_codes_are_closed_a_page_that_needs_one_says_so() -> None:
 
 @pytest.mark.parametrize(
     "demand",
-    [{"max_age": "60"}, {"max_age": 1.5}, {"max_age": -1}, {"max_age": [60]}, {"strength": "code"}, {"strength": 40}, {"strength": 99}, {"strength": object()}],
+    [{"max_age": "60"}, {"max_age": 1.5}, {"max_age": -1}, {"max_age": [60]}, {"strength": "code"}, {"strength": 40}, {"strength": 99}, {"strength": b"code"}],
     ids=repr,
 )
 @pytest.mark.parametrize("headers", [HTML, PROGRAM], ids=["browser", "program"])

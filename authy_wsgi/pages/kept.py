@@ -44,8 +44,8 @@ class KeptForms:
         self._public_url = public_url
         self._schemes = ("https://",) if https else ("https://", "http://")
 
-    def _key(self, attempt_id: str) -> str:
-        return f"{self._instance}:kept:{short(digest(attempt_id), 32)}"
+    def _key(self, login: Login, attempt_id: str) -> str:
+        return f"{self._instance}:kept:{short(digest(attempt_id, *login), 32)}"
 
     def keep(self, login: Login, attempt_id: str, form: KeptForm, now: int) -> bool:
         """Keep a form under an attempt; whether it took the place of an earlier one. `CannotKeep` where this user has had too many kept."""
@@ -54,18 +54,18 @@ class KeptForms:
         replaced = self.waiting(login, attempt_id, now) is not None
         said = [form.target, form.fields, form.need.max_age, int(form.need.strength)]
         sealed = self._tickets.seal_for(login, attempt_id, json.dumps(said, separators=(",", ":")).encode())
-        self._ledger.put(self._key(attempt_id), sealed, KEPT_SECONDS, now=now)
+        self._ledger.put(self._key(login, attempt_id), sealed, KEPT_SECONDS, now=now)
         return replaced
 
     def waiting(self, login: Login, attempt_id: str, now: int) -> KeptForm | None:
         """The form that is kept under an attempt, for this login; it stays."""
-        return self._opened(login, attempt_id, self._ledger.get(self._key(attempt_id), now=now))
+        return self._opened(login, attempt_id, self._ledger.get(self._key(login, attempt_id), now=now))
 
     def take(self, login: Login, attempt_id: str, now: int) -> KeptForm | None:
         """The same, once."""
         if self.waiting(login, attempt_id, now) is None:
             return None
-        return self._opened(login, attempt_id, self._ledger.pop(self._key(attempt_id), now=now))
+        return self._opened(login, attempt_id, self._ledger.pop(self._key(login, attempt_id), now=now))
 
     def _opened(self, login: Login, attempt_id: str, sealed: bytes | None) -> KeptForm | None:
         plain = None if sealed is None else self._tickets.unseal_for(login, attempt_id, sealed)
