@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from authy_wsgi.contracts import Challenge, Factor, Login, Need, Proof
@@ -47,7 +47,7 @@ class Waiting:
 
     challenge: Challenge
     candidate: Factor | None = None
-    address: str = ""
+    address: str = field(default="", repr=False)
     began: int = 0
 
 

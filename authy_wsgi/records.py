@@ -15,12 +15,19 @@ class Claimed(NamedTuple):
     value: Any
     mine: bool
 
+    def __repr__(self) -> str:
+        # SECURITY: a record holds logins, addresses and references; an error report shows the objects of a frame.
+        return f"Claimed(mine={self.mine})"
+
 
 class Found(NamedTuple):
     """What one reading of a key found: whether anything is there, and what it says, None where no accepted key opens it."""
 
     there: bool
     value: Any
+
+    def __repr__(self) -> str:
+        return f"Found(there={self.there})"
 
 
 class Records:

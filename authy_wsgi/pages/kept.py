@@ -31,6 +31,10 @@ class KeptForm(NamedTuple):
     fields: list[tuple[str, str]]
     need: Need
 
+    def __repr__(self) -> str:
+        # SECURITY: it may hold passwords; an error report shows the objects of a frame.
+        return f"KeptForm({self.target.partition('?')[0]!r})"
+
 
 class KeptForms:
     """The forms that wait, in the ledger."""

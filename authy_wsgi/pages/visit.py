@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -30,13 +30,13 @@ class CookieMissing(RequestError):
 class Visit:
     """What a view needs to know. `target` is where the person was going (a path), `need` what that page asks for."""
 
-    environ: Environ
+    environ: Environ = field(repr=False)
     base: str  # SCRIPT_NAME at our place, as a path
     prefix: str  # of our pages, as a path
     login: Login
     context: Context
-    fields: Mapping[str, str]
-    next: str
+    fields: Mapping[str, str] = field(repr=False)
+    next: str = field(repr=False)
     target: str
     need: Need
     attempt_id: str
