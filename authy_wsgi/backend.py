@@ -174,6 +174,9 @@ class Backend:
         user = self._able(login)
         self._born(now)
         proofs = presented.proofs if presented else ()
+        if minted is not None and now >= minted + ATTEMPT_SECONDS:
+            # Its cookie is read for a little longer, for an answer that was lost at the very end.
+            attempt_id, minted = "", None
         began = now if minted is None else min(now, minted)
         for candidate_id in (attempt_id or new_id(), new_id()):
             generation = new_generation()

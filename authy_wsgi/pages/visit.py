@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
-from authy_wsgi.attempts import ATTEMPT_SECONDS
+from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Context, Environ, Login, Need, Strength
 from authy_wsgi.settings import Settings
 from authy_wsgi.site import RequestError, as_path, browser_family, client_network, header, plain_host, read_form, read_query, same_origin
@@ -103,7 +103,7 @@ class Reception:
     def _read_attempt(self, environ: Environ, now: int) -> tuple[str, int] | None:
         for token in cookie_values(environ, self._cookie):
             match self._tickets.read("attempt", token):
-                case [1, str(attempt_id), int(minted)] if minted - LEEWAY <= now < minted + ATTEMPT_SECONDS:
+                case [1, str(attempt_id), int(minted)] if minted - LEEWAY <= now < minted + ATTEMPT_SECONDS + REISSUE_SECONDS:
                     return attempt_id, minted
         return None
 
