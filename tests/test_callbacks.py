@@ -1,6 +1,5 @@
 """OneTouch callbacks through the front door: genuine ones of every published shape hint, everything else is nothing, and nobody gets in by a callback."""
 
-# ruff: noqa: N802 - A6 is a row of the catalogue of attacks
 from __future__ import annotations
 
 import base64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import zlib
@@ -212,48 +213,47 @@ def refusal(browser: Browser, path: str, **options: Any) -> TestResponse:
     return browser.http.request(browser.world.below + path, **options)
 
 
-@pytest.mark.parametrize(
-    ("path", "max_age", "strength"),
-    [("/pay", 60, "remembered"), ("/vault", None, "code"), ("/both", 60, "code"), ("/now", 0, "remembered"), ("/key", None, "phishing_resistant")],
-)
-def test_a_program_gets_401_with_what_is_asked_for(world: World, alice: Browser, path: str, max_age: int | None, strength: str) -> None:
-    cookies, calls = dict(alice.http.cookies), len(world.calls())
-    answer = refusal(alice, path)
-    assert answer.content_type == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    scheme, _, parameters = answer.headers["WWW-Authenticate"].partition(" ")
-    said = dict(re.findall(r'(\w+)="([^"]*)"', parameters))
-    assert scheme == "SecondFactor"
-    assert said == {"realm": "Acorn Ledger", "error": "insufficient_user_authentication", **({} if max_age is None else {"max_age": str(max_age)})}
-    problem = answer.json
-    assert set(problem) == {"type", "title", "status", "detail", "url", "max_age", "strength", "enrolled"}
-    assert (problem["status"], problem["max_age"], problem["strength"], problem["enrolled"]) == (401, max_age, strength, True)
-    assert problem["url"] in problem["detail"]
-    assert "Set-Cookie" not in answer.headers
-    assert (dict(alice.http.cookies), len(world.calls())) == (cookies, calls)
-    assert path not in world.app.done
+ASKED = [("/pay", 60, "remembered"), ("/vault", None, "code"), ("/both", 60, "code"), ("/now", 0, "remembered"), ("/key", None, "phishing_resistant")]
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {"headers": PROGRAM},
-        {"headers": {"Accept": "*/*"}},
-        {"headers": {}},
-        {"headers": {**HTML, "X-Requested-With": "XMLHttpRequest"}},
-        {"headers": {**HTML, "Sec-Fetch-Mode": "cors"}},
-        {"headers": {**HTML, "Upgrade": "websocket", "Connection": "Upgrade"}},
-        *({"headers": HTML, "method": method} for method in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")),
-        {"headers": {**PROGRAM, "Content-Type": "application/json"}, "method": "POST", "body": b'{"amount": 1}'},
-        {"headers": {"Accept": "*/*", "Content-Type": "application/x-www-form-urlencoded"}, "method": "POST", "body": b"amount=1"},
-    ],
-    ids=lambda request: " ".join([request.get("method", "GET"), *request["headers"].values()])[-60:],
-)
-def test_whatever_is_no_person_going_somewhere_gets_401_and_no_redirect(world: World, alice: Browser, request_: dict[str, Any]) -> None:
-    answer = refusal(alice, "/pay", **request_)
-    assert 'max_age="60"' in answer.headers["WWW-Authenticate"]
-    assert "Set-Cookie" not in answer.headers
-    assert world.app.done[-1] != "/pay"
+def test_a_program_gets_401_with_what_is_asked_for(world: World, alice: Browser) -> None:
+    for path, max_age, strength in ASKED:
+        cookies, calls = dict(alice.http.cookies), len(world.calls())
+        answer = refusal(alice, path)
+        assert answer.content_type == "application/problem+json"
+        assert answer.headers["Cache-Control"] == "no-store"
+        scheme, _, parameters = answer.headers["WWW-Authenticate"].partition(" ")
+        said = dict(re.findall(r'(\w+)="([^"]*)"', parameters))
+        assert scheme == "SecondFactor"
+        assert said == {"realm": "Acorn Ledger", "error": "insufficient_user_authentication", **({} if max_age is None else {"max_age": str(max_age)})}
+        problem = answer.json
+        assert set(problem) == {"type", "title", "status", "detail", "url", "max_age", "strength", "enrolled"}
+        assert (problem["status"], problem["max_age"], problem["strength"], problem["enrolled"]) == (401, max_age, strength, True)
+        assert problem["url"] in problem["detail"]
+        assert "Set-Cookie" not in answer.headers
+        assert (dict(alice.http.cookies), len(world.calls())) == (cookies, calls)
+        assert path not in world.app.done
+
+
+PROGRAMS: list[dict[str, Any]] = [
+    {"headers": PROGRAM},
+    {"headers": {"Accept": "*/*"}},
+    {"headers": {}},
+    {"headers": {**HTML, "X-Requested-With": "XMLHttpRequest"}},
+    {"headers": {**HTML, "Sec-Fetch-Mode": "cors"}},
+    {"headers": {**HTML, "Upgrade": "websocket", "Connection": "Upgrade"}},
+    *({"headers": HTML, "method": method} for method in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")),
+    {"headers": {**PROGRAM, "Content-Type": "application/json"}, "method": "POST", "body": b'{"amount": 1}'},
+    {"headers": {"Accept": "*/*", "Content-Type": "application/x-www-form-urlencoded"}, "method": "POST", "body": b"amount=1"},
+]
+
+
+def test_whatever_is_no_person_going_somewhere_gets_401_and_no_redirect(world: World, alice: Browser) -> None:
+    for request in PROGRAMS:
+        answer = refusal(alice, "/pay", **request)
+        assert 'max_age="60"' in answer.headers["WWW-Authenticate"], request
+        assert "Set-Cookie" not in answer.headers
+    assert "/pay" not in world.app.done
 
 
 def test_a_program_of_somebody_without_a_factor_is_told_that_there_is_none(world: World) -> None:
@@ -280,7 +280,7 @@ def test_the_url_for_programs_is_of_our_own_site_below_its_prefix() -> None:
     assert refusal(alice, "/pay").json["url"].startswith("/app/second-factor/")
 
 
-@pytest.mark.parametrize("long", ["x" * 1500, "x" * 8000, "%C3%A9" * 400, "é" * 700])
+@pytest.mark.parametrize("long", ["x" * 1500, "é" * 700])
 def test_a_target_too_long_to_carry_still_steps_up(world: World, alice: Browser, long: str) -> None:
     page = alice.visit("/pay?q=" + long.encode().decode("latin-1"))
     assert "fresh or stronger" in words(page)
@@ -494,20 +494,27 @@ def test_where_codes_are_closed_a_page_that_needs_one_says_so() -> None:
     assert let_in(alice, "/members")
 
 
-@pytest.mark.parametrize(
-    "demand",
-    [{"max_age": "60"}, {"max_age": 1.5}, {"max_age": -1}, {"max_age": [60]}, {"strength": "code"}, {"strength": 40}, {"strength": 99}, {"strength": b"code"}],
-    ids=repr,
-)
-@pytest.mark.parametrize("headers", [HTML, PROGRAM], ids=["browser", "program"])
-def test_a_demand_that_makes_no_sense_lets_nobody_in(demand: dict[str, Any], headers: dict[str, str]) -> None:
+NONSENSE = [
+    {"max_age": "60"},
+    {"max_age": 1.5},
+    {"max_age": -1},
+    {"max_age": [60]},
+    {"strength": "code"},
+    {"strength": 40},
+    {"strength": 99},
+    {"strength": b"code"},
+]
+
+
+def test_a_demand_that_makes_no_sense_lets_nobody_in() -> None:
     world = site("by_path")
     alice = signed_in(world)
     alice.get("/members")
-    environ = {**world.app.calls[-1], "HTTP_ACCEPT": headers["Accept"]}
-    answer = world.gate.require(environ, environ["site.login"], **demand)
-    assert answer is not None
-    assert answer.status_int in (303, 401, 503)
+    for demand, headers in itertools.product(NONSENSE, (HTML, PROGRAM)):
+        environ = {**world.app.calls[-1], "HTTP_ACCEPT": headers["Accept"]}
+        answer = world.gate.require(environ, environ["site.login"], **demand)
+        assert answer is not None, demand
+        assert answer.status_int in (303, 401, 503)
 
 
 def test_a_demand_is_of_the_login_that_the_view_names(world: World, alice: Browser) -> None:
