@@ -1,7 +1,8 @@
 """A site under load: two gunicorn workers with Redis, people signing in beside pages that wait for an approval. `python benchmarks/load.py`
 
-It starts a Redis server, the emulator, a bare JSON app and the site, each in a process of its own on a free port of this machine, and ends them. Printed are throughput and latency of the waiting
-page's poll beside the bare app's (same run, same clients, same server settings), then of sign-ins beside waiting pages, with what the provider was asked and whether anybody was lost or doubled.
+It starts a Redis server, the emulator, a bare JSON app and the site, each in a process of its own on a free port of this machine, and ends them. Printed are
+throughput and latency of the waiting page's poll beside the bare app's (same run, same clients, same server settings), then of sign-ins beside waiting pages,
+with what the provider was asked and whether anybody was lost or doubled.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def app(environ, start_response):
     return [b"in"]
 
 application = SecondFactor(
-    app, identity=identity, secret="load-load-load-load-load-load-load-load", users=SQLStore(f"sqlite:///{HERE}/site.db"), ledger=RedisLedger(REDIS), https=False,
+    app, identity=identity, secret="load-load-load-load-load-load-load-load", https=False,
+    users=SQLStore(f"sqlite:///{HERE}/site.db"), ledger=RedisLedger(REDIS),
     clients=AuthyClient(API_KEY, base_url=EMULATOR, **CALLBACK), enrolment="none", events=note, limits={"send.site": [(100000, 86400)]},
 )
 """
@@ -68,6 +70,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Event
 from authy_wsgi.emulator import Emulator
+from authy_wsgi.emulator.numbering import read_number
 from authy_wsgi.emulator.server import Server
 
 port, key, callback, out = int(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
@@ -86,7 +89,7 @@ def counting(environ, start_response):
 
 server = Server(counting, port=port)
 for number in range(int(sys.argv[5])):
-    user = emulator.state.register(__import__("authy_wsgi.emulator.numbering", fromlist=["read_number"]).read_number("1", f"{2025000000 + number}"), "a@example.com")
+    user = emulator.state.register(read_number("1", f"{2025000000 + number}"), "a@example.com")
     user.phone.installed = True
     user.confirmed = True
 emulator.callbacks.url = callback
@@ -320,9 +323,8 @@ async def scene(folder: Path, ports: dict[str, int], *, waiting: int, signing: i
     print(f"  polls           {len(polls) / spent:7.0f} a second for {spent:.0f} s, {told(polls)}")
     print(f"  sign-ins        {signing} at once, {told([float(str(each)) for each in times])}")
     asked = after["approval_requests"] - before["approval_requests"]
-    print(
-        f"  provider        asked {asked} times about {waiting} approvals in {spent:.0f} s; {after['sms'] - before['sms']} messages, {after['verify'] - before['verify']} codes checked"
-    )
+    messages, codes = after["sms"] - before["sms"], after["verify"] - before["verify"]
+    print(f"  provider        asked {asked} times about {waiting} approvals in {spent:.0f} s; {messages} messages, {codes} codes checked")
     lost, doubled = wanted - events.keys(), {user for user, count in events.items() if count > 1}
     print(f"  lost {len(lost)}, doubled {len(doubled)}, strangers {len(events.keys() - wanted)}", flush=True)
 
