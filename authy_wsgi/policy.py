@@ -19,7 +19,7 @@ REQUIRED = Need()
 WHERE_ENROLLED = Need(if_enrolled=True)
 
 # What servers, proxies and apps read in different ways.
-_AMBIGUOUS = re.compile(r"[\x00\\;%]|//|/\.{1,2}(/|\Z)")
+_AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f\\;%]|//|/\s*\.\s*(\.\s*)?(/|\Z)")
 
 
 def required(_environ: Environ, _login: Login) -> Need:
@@ -150,7 +150,7 @@ class Exemptions:
     def match(self, path: str, mount: str = "") -> bool:
         """Whether this full path is exempt. An ambiguous one never is. `mount` is the SCRIPT_NAME that it begins with."""
         # SECURITY: "/static/../admin" is exempt for whoever compares texts, and is /admin for whoever resolves it; bytes beyond ASCII have many readings.
-        if not (path in self.paths or path.startswith(self._below)) or not path.isascii() or _AMBIGUOUS.search(path):
+        if not (path in self.paths or path.startswith(self._below)) or not path.isascii() or " " in path or _AMBIGUOUS.search(path):
             return False
         return not mount or any(reaches_beyond(rule, mount, path) for rule in self.paths if path == rule or path.startswith(rule + "/"))
 

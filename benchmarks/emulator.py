@@ -294,13 +294,13 @@ def main() -> None:
             for which in ("bare app", "emulator")
         },
     }
-    means: dict[str, float] = {}
+    medians: dict[str, float] = {}
     for name, make in cases.items():
         bench = runner.bench_time_func(name, lazily(make), inner_loops=INNER)
         if bench is not None and not runner.args.worker:
-            means[name] = bench.mean()
-    if len(means) == len(cases):
-        rates(means)
+            medians[name] = bench.median()
+    if len(medians) == len(cases):
+        rates(medians)
         growth([grown("--grow") for _ in range(GROWN)], grown("--trace"))
     return None
 
@@ -317,12 +317,12 @@ def lazily(make: Callable[[], Timer]) -> Timer:
     return run
 
 
-def rates(means: dict[str, float]) -> None:
+def rates(medians: dict[str, float]) -> None:
     print("\n| request | time | a second | x bare app |\n| --- | ---: | ---: | ---: |")
-    for name, mean in means.items():
+    for name, median in medians.items():
         _, comma, clients = name.partition(", ")
-        ratio = f"{mean / means[f'bare app, {clients}']:.2f}" if comma else ""
-        print(f"| {name} | {mean * 1e6:.1f} us | {1 / mean:,.0f} | {ratio} |")
+        ratio = f"{median / medians[f'bare app, {clients}']:.2f}" if comma else ""
+        print(f"| {name} | {median * 1e6:.1f} us | {1 / median:,.0f} | {ratio} |")
     print("\n| CPU time of the server, a request | one client | 8 clients |\n| --- | ---: | ---: |")
     for which in ("bare app", "emulator"):
         spent = [server_time(which, threads) for threads in (1, THREADS)]

@@ -329,7 +329,7 @@ def _anonymous(stage: Stage, page: Any) -> None:
     stage.open(page, "/second-factor/")
 
 
-@scene("form not sent")
+@scene("form kept")
 def _not_sent(stage: Stage, page: Any) -> None:
     stage.choice(page, app=False)
     # The form was opened while the pass was good.
@@ -337,7 +337,7 @@ def _not_sent(stage: Stage, page: Any) -> None:
     stage.enter(page, stage.phone.code)
     stage.again()
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("heading", name="Your form was not sent").wait_for()
+    page.get_by_role("heading", name="One more step before it is sent").wait_for()
 
 
 @scene("sign out")

@@ -46,7 +46,8 @@ def _sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         try:
             yield start
             # Whatever was sent late, and to whichever server.
-            assert {name: site.unexplained() for name, site in started.items() if site.unexplained()} == {}
+            late = {name: site.unexplained() for name, site in started.items()}
+            assert not any(late.values()), late
         finally:
             for site in started.values():
                 site.stop()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -54,7 +57,18 @@ def _one_worker(listener: socket.socket) -> None:
 
 
 def _uwsgi(listener: socket.socket) -> None:
-    own = ["--http-socket", f"fd://{listener.fileno()}", "--socket-timeout", "5", "--master", "--need-app", "--die-on-term", "--buffer-size", "32768"]
+    own = [
+        "--http-socket",
+        f"fd://{listener.fileno()}",
+        "--socket-timeout",
+        "5",
+        "--master",
+        "--need-app",
+        "--die-on-term",
+        "--no-orphans",
+        "--buffer-size",
+        "32768",
+    ]
     _become(str(_beside_python("pyuwsgi")), *own, "--enable-threads", "--threads", "4", "--module", "tests.servers.site:application")
 
 
@@ -76,5 +90,12 @@ SERVERS: dict[str, Callable[[socket.socket], Any]] = {
 }
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end this process, and what it becomes, when whoever started it is gone (Linux; PR_SET_PDEATHSIG is 1)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     SERVERS[sys.argv[1]](socket.socket(fileno=int(sys.argv[2])))

@@ -334,9 +334,9 @@ class Site:
         self.set_mode(mode)
 
     def unexplained(self) -> list[dict[str, Any]]:
-        """The calls of all this time that no pass, exemption or anonymity explains."""
-        self._happened()
-        return [call for call in self.seen if not (call["proofs"] == ["sms"] or _is_open(call))]
+        """The calls since the last request that neither a pass, an exemption nor anonymity explains: what was sent then came late."""
+        _, calls = self._happened()
+        return [call for call in calls if not (call["proofs"] == ["sms"] or _is_open(call))]
 
 
 def _is_open(call: Mapping[str, Any]) -> bool:
@@ -359,8 +359,8 @@ def is_exempt(call: Mapping[str, Any]) -> bool:
     if path != unquote(path) or set(path) - PLAIN or (script and not rest.startswith("/")):
         return False
     segments = path.split("/")[1:]
-    # Nothing, blanks or dots between two slashes mean something else to one or the other; at the end, nothing is nothing.
-    if any(not segment.strip(" .") for segment in (*segments[:-1], segments[-1] or "end")):
+    # Some take blanks away before they look for dots.
+    if {".", ".."} & {segment.replace(" ", "") for segment in segments} or "" in segments[:-1]:
         return False
     exempt = [each.split("/")[1:] for each in EXEMPT[call["mode"]]]
     return any(segments[: len(parts)] == parts and len(parts) > script.count("/") for parts in exempt)
