@@ -775,7 +775,7 @@ class Oracle:
         self.counts["logged out"] += 1
         attempt = self.attempt_of(seen)
         after = self.version(who.user_id, seen.ended_order)
-        presented = [minted.pass_id for minted in self._presented(seen)[:1] if minted.who == who and self._fresh(minted, Need(), seen.began - self.slack)]
+        presented = [minted.pass_id for minted in self._presented(seen)[:1] if minted.who == who and self._fresh(minted, Need(), seen.ended + self.slack)]
         earned = [pass_id for pass_id, known in self.passes.items() if attempt != NONE and known.attempt == attempt]
         lost = self._lost(self.began.get(attempt, seen.began_order)) or seen.ended < self.world.retired_at + 700
         for pass_id in presented + ([] if lost else earned):

@@ -42,7 +42,7 @@ def test_adversary_and_honest_users_do_not_break_an_invariant(caplog: pytest.Log
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60,
+            max_examples=45,
             stateful_step_count=50,
             derandomize=True,
             database=None,
