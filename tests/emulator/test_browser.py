@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import requests
@@ -44,14 +45,20 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def running() -> Iterator[Server]:
-    with Server(Emulator(KEY, app_name="Acorn Ledger")) as server:
-        yield server
+def serve() -> Iterator[Callable[[Any], Server]]:
+    """Starts a server; it listens until every tab of the test is closed."""
+    with ExitStack() as servers:
+        yield lambda app: servers.enter_context(Server(app))
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens an address in a tab of its own; nothing may have gone wrong in it in the end."""
+def running(serve: Callable[[Any], Server]) -> Server:
+    return serve(Emulator(KEY, app_name="Acorn Ledger"))
+
+
+@pytest.fixture
+def open_page(browser: Any, serve: Callable[[Any], Server]) -> Iterator[Callable[..., Any]]:
+    """Opens an address in a tab of its own; nothing may have gone wrong in it in the end. The tabs go before the servers: what a page is loading, it gets."""
     contexts: list[Any] = []
     complaints: list[str] = []
 
@@ -59,7 +66,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(browser.new_context(**{"viewport": WIDE, **look}))
         contexts[-1].set_default_timeout(MILLISECONDS)
         page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(message.text))
+        page.on("console", lambda message: complaints.append(f"{message.text} ({message.location.get('url')})"))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         return page
@@ -290,26 +297,26 @@ def test_a_list_that_is_pointed_at_keeps_its_order(open_page: Callable[..., Any]
     assert rows.all_inner_texts()[0] == before[-1]
 
 
-def test_codes_count_down_and_change_by_themselves(open_page: Callable[..., Any]) -> None:
-    with Server(Emulator(KEY, rules=Rules(app_code_step=3))) as running:
-        alice = register(running)
-        running.emulator.phone(alice).install_app()
-        page = open_page(f"{running.url}/phone/{alice}")
-        code = page.locator("#app .code")
-        before = code.inner_text()
-        lefts = page.evaluate(
-            """() => new Promise((done) => {
-              const seen = new Set(), span = document.querySelector("#app [data-left]"), hand = document.querySelector("#app .hand");
-              const look = () => {
-                seen.add(span.textContent + "/" + hand.getAttribute("stroke-dasharray"));
-                if (seen.size < 3) requestAnimationFrame(look); else done([...seen]);
-              };
-              look();
-            })"""
-        )
-        assert all(re.fullmatch(r"(\d)/\1 3", left) for left in lefts)
-        page.wait_for_function("before => document.querySelector('#app .code').innerText !== before", arg=before)
-        assert code.inner_text().replace(" ", "").isdigit()
+def test_codes_count_down_and_change_by_themselves(open_page: Callable[..., Any], serve: Callable[[Any], Server]) -> None:
+    running = serve(Emulator(KEY, rules=Rules(app_code_step=3)))
+    alice = register(running)
+    running.emulator.phone(alice).install_app()
+    page = open_page(f"{running.url}/phone/{alice}")
+    code = page.locator("#app .code")
+    before = code.inner_text()
+    lefts = page.evaluate(
+        """() => new Promise((done) => {
+          const seen = new Set(), span = document.querySelector("#app [data-left]"), hand = document.querySelector("#app .hand");
+          const look = () => {
+            seen.add(span.textContent + "/" + hand.getAttribute("stroke-dasharray"));
+            if (seen.size < 3) requestAnimationFrame(look); else done([...seen]);
+          };
+          look();
+        })"""
+    )
+    assert all(re.fullmatch(r"(\d)/\1 3", left) for left in lefts)
+    page.wait_for_function("before => document.querySelector('#app .code').innerText !== before", arg=before)
+    assert code.inner_text().replace(" ", "").isdigit()
 
 
 def test_the_last_minutes_of_a_request_tick_and_it_expires(open_page: Callable[..., Any], running: Server) -> None:
@@ -428,18 +435,18 @@ def test_the_pages_work_without_script(open_page: Callable[..., Any], running: S
     assert "sms: HTTP 503, once" in page.inner_text("#faults")
 
 
-def test_below_a_prefix_everything_works_too(open_page: Callable[..., Any]) -> None:
+def test_below_a_prefix_everything_works_too(open_page: Callable[..., Any], serve: Callable[[Any], Server]) -> None:
     emulator = Emulator(KEY)
-    with Server(cast("Emulator", DispatcherMiddleware(NotFound(), {"/sim": emulator}))) as server:
-        server.emulator = emulator
-        alice, bob = register(server, below="/sim"), register(server, "405-342-5699", below="/sim")
-        page = open_page(server.url + "/sim/phone/")
-        page.check(f"#tick-{alice}")
-        page.check(f"#tick-{bob}")
-        page.click("text=Side by side")
-        page.click(f"#phone-{bob} >> text=Install")
-        page.wait_for_selector(f"#phone-{bob} >> text=Authy app installed")
-        assert page.url in (f"{server.url}/sim/phone/{alice},{bob}", f"{server.url}/sim/phone/{bob},{alice}")
+    server = serve(DispatcherMiddleware(NotFound(), {"/sim": emulator}))
+    server.emulator = emulator
+    alice, bob = register(server, below="/sim"), register(server, "405-342-5699", below="/sim")
+    page = open_page(server.url + "/sim/phone/")
+    page.check(f"#tick-{alice}")
+    page.check(f"#tick-{bob}")
+    page.click("text=Side by side")
+    page.click(f"#phone-{bob} >> text=Install")
+    page.wait_for_selector(f"#phone-{bob} >> text=Authy app installed")
+    assert page.url in (f"{server.url}/sim/phone/{alice},{bob}", f"{server.url}/sim/phone/{bob},{alice}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
