@@ -39,6 +39,7 @@ class Records:
 
     def __init__(self, ledger: Ledger, tickets: Tickets, instance: str) -> None:
         self._ledger = ledger
+        self._get_many = ledger.get_many if isinstance(ledger, ReadsMany) else None
         self._tickets = tickets
         self._instance = instance
 
@@ -62,7 +63,7 @@ class Records:
     def many(self, *names: tuple[str, str], now: int) -> list[Found]:
         """Several records by (kind, name), in one round trip where the ledger knows how."""
         keys = [self._key(kind, (name,)) for kind, name in names]
-        found = self._ledger.get_many(keys, now=now) if isinstance(self._ledger, ReadsMany) else [self._ledger.get(key, now=now) for key in keys]
+        found = self._get_many(keys, now=now) if self._get_many else [self._ledger.get(key, now=now) for key in keys]
         return [Found(stored is not None, None if stored is None else self._opened(stored)) for stored in found]
 
     def has(self, kind: str, *parts: str, now: int) -> bool:

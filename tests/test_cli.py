@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import re
 import signal
@@ -19,6 +18,7 @@ import requests
 from authy_wsgi.cli import main
 from authy_wsgi.emulator import Emulator
 from authy_wsgi.emulator.server import Server
+from tests.fresh import command_line
 from tests.support import API_KEY, session_for
 
 SITE = """
@@ -44,11 +44,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str, status: int = 0) -> str:
-    command = [sys.executable, "-W", "ignore", "-m", "authy_wsgi", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"})
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    ended, said = command_line(folder, *arguments)
+    assert ended == status, said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "authy_wsgi"], [str(Path(sys.executable).with_name("authy-wsgi"))]], ids=["module", "script"])
+def test_it_starts_as_a_person_starts_it(folder: Path, command: list[str]) -> None:
+    done = subprocess.run([*command, "users", "list", "--app", "shop:application"], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    assert "Nobody has added a factor yet" in done.stdout
 
 
 def test_keygen_prints_a_new_secret_each_time(folder: Path) -> None:

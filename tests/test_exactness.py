@@ -194,7 +194,7 @@ def in_processes(places: tuple[str, str], provider: Provider, count: int, wrong:
     return [end for line in printed for end in line.split(",")]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), pytest.param("postgresql", marks=pytest.mark.slow), "redis"], indirect=True)
 def test_of_fifty_uses_in_two_processes_one_wins(provider: Provider, places: tuple[str, str]) -> None:
     store = SQLStore(places[0])
     store.save(alice())
@@ -204,7 +204,7 @@ def test_of_fifty_uses_in_two_processes_one_wins(provider: Provider, places: tup
     assert set(ends) <= {"in", "used", "unavailable"}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), pytest.param("postgresql", marks=pytest.mark.slow), "redis"], indirect=True)
 def test_of_a_hundred_wrong_codes_in_four_processes_five_reach_the_provider(provider: Provider, places: tuple[str, str]) -> None:
     provider.valid = False
     store = SQLStore(places[0])

@@ -265,7 +265,7 @@ def verified(site: Site) -> int:
     return len([call for call in site.emulator.calls if call.route == "verify"])
 
 
-@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["", "preload"])
+@pytest.mark.parametrize("options", [[], pytest.param(["--preload"], marks=pytest.mark.slow)], ids=["", "preload"])
 def test_ten_wrong_codes_over_two_workers_are_counted_together(make_site: MakeSite, options: list[str]) -> None:
     site = make_site("--workers=2", *options)
     one, other = sorted(site.pids())
@@ -428,6 +428,7 @@ def test_a_worker_killed_right_after_sending_or_right_after_success_loses_nothin
     starts_again(site, "alice", PHONE)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_at_random_moments_leaves_a_store_that_opens_and_a_person_who_can_start_again(make_site: MakeSite) -> None:
     site = make_site("--workers=1", "--preload")
     random = Random(2)

@@ -55,7 +55,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 every_ledger = pytest.mark.parametrize("ledger", LEDGERS, indirect=True)
-threads_here = pytest.mark.parametrize("ledger", LEDGERS[:2], indirect=True)
+threads_here = pytest.mark.parametrize("ledger", [LEDGERS[0], pytest.param(LEDGERS[1], marks=pytest.mark.slow)], indirect=True)
 
 
 def believing(**settings: Any) -> World:

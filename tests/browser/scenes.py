@@ -340,6 +340,27 @@ def _not_sent(stage: Stage, page: Any) -> None:
     page.get_by_role("heading", name="One more step before it is sent").wait_for()
 
 
+def _up_to_the_kept_form(stage: Stage, page: Any) -> None:
+    _not_sent(stage, page)
+    page.get_by_role("link", name="Confirm it is you").click()
+    page.wait_for_load_state()
+    stage.choose(page, "sms")
+    stage.enter(page, stage.phone.code)
+    page.get_by_role("heading", name="Send your form").wait_for()
+
+
+@scene("form waits to be sent", script=False)
+def _send(stage: Stage, page: Any) -> None:
+    _up_to_the_kept_form(stage, page)
+
+
+@scene("form on its way", script=False)
+def _resend(stage: Stage, page: Any) -> None:
+    _up_to_the_kept_form(stage, page)
+    page.get_by_role("button", name="Send it now").click()
+    page.get_by_role("heading", name="Sending your form").wait_for()
+
+
 @scene("sign out")
 def _sign_out(stage: Stage, page: Any) -> None:
     stage.open(page, "/second-factor/logout")

@@ -85,6 +85,7 @@ def test_a_denial_lets_nobody_in_and_another_way_stays_open(people: People) -> N
     alice.inside()
 
 
+@pytest.mark.slow
 def test_an_expired_request_leads_back_to_the_choice(people: People) -> None:
     alice = people()
     alice.become_member(app=True)
@@ -100,6 +101,7 @@ def test_an_expired_request_leads_back_to_the_choice(people: People) -> None:
     alice.inside()
 
 
+@pytest.mark.slow
 def test_with_the_app_a_text_message_is_ignored_and_then_sent_anyway(people: People) -> None:
     alice = people()
     alice.become_member()
@@ -120,6 +122,7 @@ def test_with_the_app_a_text_message_is_ignored_and_then_sent_anyway(people: Peo
     assert alice.page.get_by_role("button", name="Approve on my phone").is_visible()
 
 
+@pytest.mark.slow
 def test_the_app_is_offered_to_those_who_have_got_it_since(people: People) -> None:
     alice = people()
     alice.become_member()
@@ -137,6 +140,7 @@ def test_the_app_is_offered_to_those_who_have_got_it_since(people: People) -> No
     alice.inside()
 
 
+@pytest.mark.slow
 def test_a_wrong_number_is_corrected_before_it_counts(people: People, pyramid: Demo) -> None:
     alice = people(demo=pyramid, name="alice", password="eight acorns")
     alice.log_in()
@@ -185,6 +189,7 @@ def test_the_second_user_of_a_browser_gets_nothing_of_the_first(people: People, 
     bob.inside()
 
 
+@pytest.mark.slow
 def test_of_two_tabs_the_slower_one_arrives_too(people: People) -> None:
     alice = people()
     alice.become_member()
@@ -222,6 +227,7 @@ def test_the_back_button_after_the_sign_in_does_no_harm(people: People) -> None:
     assert not [step for step in steps_of(alice) if step.startswith("wrong")]
 
 
+@pytest.mark.slow
 def test_a_double_click_on_continue_counts_once(people: People) -> None:
     alice = people()
     alice.become_member()
@@ -255,6 +261,7 @@ def test_without_script_both_ways_in_work(people: People, chromium: Any) -> None
     alice.says("An approval on your phone")
 
 
+@pytest.mark.slow
 def test_the_waiting_page_carries_on_while_nothing_answers(people: People, watch: Watch) -> None:
     watch.expected += ["ERR_INTERNET_DISCONNECTED"]
     alice = people()
@@ -275,6 +282,7 @@ def test_the_waiting_page_carries_on_while_nothing_answers(people: People, watch
     assert heard[-1] == "Approved. Taking you on…"
 
 
+@pytest.mark.slow
 def test_the_keyboard_is_enough(people: People) -> None:
     alice = people()
     alice.become_member()

@@ -222,7 +222,8 @@ def test_without_script_the_person_presses_and_the_same_arrives(site: Site, open
     assert site.shop.sent[0] == site.shop.sent[1] == site.shop.sent[2]
 
 
-@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["with script", "without"])
+@pytest.mark.slow
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without"])
 def test_an_app_may_lead_on_to_another_origin(site: Site, elsewhere: Site, open_page: Callable[..., Any], script: bool) -> None:
     site.shop.answers = elsewhere.url + "thanks"
     page = open_page(java_script_enabled=script)
@@ -253,6 +254,7 @@ def test_going_back_and_reloading_send_nothing_twice(site: Site, open_page: Call
     assert len(site.shop.sent) == 1
 
 
+@pytest.mark.slow
 def test_while_the_app_takes_its_time_a_second_press_sends_nothing(site: Site, open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.add_init_script(IMPATIENT)

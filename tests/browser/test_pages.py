@@ -99,6 +99,7 @@ def test_the_page_fits_and_is_well_built(name: str, tabs: dict[bool, Any], stage
     assert headers["cache-control"] == "no-store"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["choose", "code wrong", "push waiting", "enrol, complaint", "long names", "phone"])
 def test_text_of_twice_the_size_needs_no_sideways_scroll(name: str, tabs: dict[bool, Any], stage: Stage) -> None:
     page = tabs[True]

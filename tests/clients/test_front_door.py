@@ -93,6 +93,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "a status of a user": body(STATUS),
     "a wrong key": body({"message": "Invalid API key", "success": False, "errors": {"message": "Invalid API key"}, "error_code": "60001"}, 401),
 }
+QUICK = [name for name in FAULTS if name not in ("late", "trickled")]
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("late", "trickled")]
 HAPPENS = ("late", "trickled")
 # What would be a success of another call, or nearly one of this.
 OF_VERIFY: dict[str, dict[str, Any]] = {
@@ -173,7 +175,7 @@ def test_a_fault_while_a_code_is_checked(listener: Listener, site: Site, alice: 
     assert alice.follow(done).text.endswith("alice ['sms']")
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *OF_SMS])
+@pytest.mark.parametrize("fault", [*QUICK, *LONG, *OF_SMS])
 def test_a_fault_while_a_message_is_sent(listener: Listener, site: Site, alice: Browser, debug: pytest.LogCaptureFixture, fault: str) -> None:
     page = alice.visit()
     site.fault("sms", {**FAULTS, **OF_SMS}[fault])
@@ -192,7 +194,7 @@ def test_a_fault_while_a_message_is_sent(listener: Listener, site: Site, alice: 
     assert alice.follow(alice.enter(page, sent_code(site))).text.endswith("alice ['sms']")
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *OF_PUSH])
+@pytest.mark.parametrize("fault", [*QUICK, *LONG, *OF_PUSH])
 def test_a_fault_while_an_approval_is_asked_for(listener: Listener, site: Site, alice: Browser, debug: pytest.LogCaptureFixture, fault: str) -> None:
     site.phone().install_app()
     page = alice.visit()
@@ -217,7 +219,7 @@ OF_STATUS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *OF_STATUS])
+@pytest.mark.parametrize("fault", [*QUICK, *LONG, *OF_STATUS])
 def test_a_fault_while_the_phone_is_waited_for(site: Site, alice: Browser, debug: pytest.LogCaptureFixture, fault: str) -> None:
     site.phone().install_app()
     page = alice.choose(alice.visit(), "push")
@@ -288,7 +290,7 @@ def test_waiting_without_script_survives_a_fault(site: Site, alice: Browser) -> 
 OF_NEW = {"the success of a message": body(SENT), "an id of 0": body({**CREATED, "user": {"id": 0}}), "an id true": body({**CREATED, "user": {"id": True}})}
 
 
-@pytest.mark.parametrize("fault", [*(name for name in FAULTS if name != "trickled"), *OF_NEW])
+@pytest.mark.parametrize("fault", [*QUICK, *LONG[:1], *OF_NEW])
 def test_a_fault_while_a_phone_is_registered_stores_nothing(site: Site, debug: pytest.LogCaptureFixture, fault: str) -> None:
     browser = site.browser("alice")
     site.fault("users/new", {**FAULTS, **OF_NEW}[fault])
@@ -303,7 +305,7 @@ def test_a_fault_while_a_phone_is_registered_stores_nothing(site: Site, debug: p
     assert browser.enrolled().text.endswith("alice ['sms']")
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "trickled"])
+@pytest.mark.parametrize("fault", [*QUICK, *LONG[:1]])
 def test_a_fault_of_the_question_about_the_app_does_not_stop_an_enrolment(site: Site, debug: pytest.LogCaptureFixture, fault: str) -> None:
     browser = site.browser("alice")
     page = browser.enrol()

@@ -107,7 +107,7 @@ def glance(page: Any) -> None:
     page.evaluate("() => new Promise((done) => setTimeout(done))")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1280, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), pytest.param(1280, "light", marks=pytest.mark.slow)])
 def test_what_is_new_appears_by_itself(open_page: Callable[..., Any], running: Server, width: int, scheme: str) -> None:
     page = open_page(running.url + "/", color_scheme=scheme, viewport={"width": width, "height": 800})
     alice = register(running)
@@ -297,6 +297,7 @@ def test_a_list_that_is_pointed_at_keeps_its_order(open_page: Callable[..., Any]
     assert rows.all_inner_texts()[0] == before[-1]
 
 
+@pytest.mark.slow
 def test_codes_count_down_and_change_by_themselves(open_page: Callable[..., Any], serve: Callable[[Any], Server]) -> None:
     running = serve(Emulator(KEY, rules=Rules(app_code_step=3)))
     alice = register(running)
@@ -319,6 +320,7 @@ def test_codes_count_down_and_change_by_themselves(open_page: Callable[..., Any]
     assert code.inner_text().replace(" ", "").isdigit()
 
 
+@pytest.mark.slow
 def test_the_last_minutes_of_a_request_tick_and_it_expires(open_page: Callable[..., Any], running: Server) -> None:
     alice = register(running)
     request(running, alice, "Log in?", seconds_to_expire=3)
@@ -370,6 +372,7 @@ def test_what_the_simulator_refuses_is_said(browser: Any, running: Server) -> No
     page.close()
 
 
+@pytest.mark.slow
 def test_a_simulator_that_is_gone_is_missed(browser: Any, running: Server) -> None:
     alice = register(running)
     page = browser.new_page()
@@ -385,6 +388,7 @@ def test_a_simulator_that_is_gone_is_missed(browser: Any, running: Server) -> No
     page.close()
 
 
+@pytest.mark.slow
 def test_nothing_moves_for_those_who_ask_for_that(open_page: Callable[..., Any], running: Server) -> None:
     alice = register(running)
     moves = {}

@@ -381,6 +381,7 @@ def test_phones_are_found_by_number_id_and_address(service: Service, alice: int,
         assert len(shown(page.click("Show all"))) == 2
 
 
+@pytest.mark.slow
 def test_ten_thousand_phones_are_fifty_at_a_time(service: Service) -> None:
     for number in range(10_000):
         service.emulator.state.register(read_number("1", f"408{2_000_000 + number}"), f"user{number}@example.com")

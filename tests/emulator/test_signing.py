@@ -163,7 +163,7 @@ def test_parameters_are_written_as_the_rules_say(tree: dict[str, Any], text: str
 # -- by the other implementation
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tree=readable_tree, nonce=st.integers(0, 2**40).map(str), method=st.sampled_from(["POST", "GET"]), key=st.text("0123456789abcdefXYZ", min_size=1))
 def test_the_validator_of_pypi_accepts_every_tree_that_it_can_read(tree: dict[str, Any], nonce: str, method: str, key: str) -> None:
     assume(not misread(tree))
@@ -176,7 +176,7 @@ def test_the_validator_of_pypi_accepts_every_tree_that_it_can_read(tree: dict[st
 # -- by what must hold of any tree
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tree=any_tree)
 def test_the_query_read_again_gives_every_leaf_once(tree: dict[str, Any]) -> None:
     said = to_query(tree)
@@ -187,7 +187,7 @@ def test_the_query_read_again_gives_every_leaf_once(tree: dict[str, Any]) -> Non
     assert sorted(read) == sorted(leaves(tree))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tree=any_tree, seed=st.integers())
 def test_the_order_of_members_never_matters(tree: dict[str, Any], seed: int) -> None:
     again = shuffled(tree, random.Random(seed))
@@ -195,7 +195,7 @@ def test_the_order_of_members_never_matters(tree: dict[str, Any], seed: int) -> 
     assert signature(KEY, NONCE, "POST", URL, again) == signature(KEY, NONCE, "POST", URL, tree)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tree=any_tree, data=st.data(), other=texts)
 def test_another_leaf_is_another_signature(tree: dict[str, Any], data: st.DataObject, other: str) -> None:
     found = list(places(tree))
@@ -208,7 +208,7 @@ def test_another_leaf_is_another_signature(tree: dict[str, Any], data: st.DataOb
     assert signature(KEY, NONCE, "POST", URL, tree) != said
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tree=any_tree)
 def test_another_nonce_method_url_or_key_is_another_signature(tree: dict[str, Any]) -> None:
     said = {

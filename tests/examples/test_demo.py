@@ -142,6 +142,7 @@ def test_a_sign_in_is_told_line_by_line_and_ctrl_c_ends_it(demos: Any, tmp_path:
             requests.get(url, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_accounts_outlive_the_demo_and_enrolments_do_not(demos: Any) -> None:
     alice = Person()
     for run in range(2):

@@ -236,6 +236,11 @@ class Worker:
     def clock(self) -> int:
         return self.world.now + self.skew
 
+    def memories(self) -> list[dict[Any, Any]]:
+        """What this process remembers of passes and users."""
+        accounts: Any = self.gate._accounts
+        return [self.gate._warm, self.gate._challenged, accounts.standings, accounts.asked]
+
 
 class World:
     """Everything of one run."""
@@ -536,8 +541,10 @@ class World:
     # Twice the same
 
     def snapshot(self) -> Callable[[], None]:
-        """A function that brings everything back to this moment, but for what workers remember."""
+        """A function that brings everything back to this moment, with what workers remember."""
         store, ledger = self.store, self.ledger
+        memories = [(memory, dict(memory)) for worker in self.workers for memory in worker.memories()]
+        readings = [len(worker.readings) for worker in self.workers]
         rows, values, receipts, calls = dict(store._rows), dict(ledger._values), dict(ledger._receipts), ledger._calls
         tries = {key: dict(each) for key, each in ledger._tries.items()}
         lengths = len(self.requests), len(self.saves), len(self.asked), self.now
@@ -546,15 +553,16 @@ class World:
         def restore() -> None:
             if len(self.asked) > lengths[2]:
                 raise RuntimeError("what the provider has done cannot be undone")
-            changed = len(self.saves) > lengths[1]
             store._rows, ledger._values, ledger._receipts, ledger._calls, ledger._tries = rows, values, receipts, calls, tries
             del self.requests[lengths[0] :], self.saves[lengths[1] :]
             self.now = lengths[3]
             for user_id, each in self.versions.items():
                 del each[versions.get(user_id, 0) :]
-            if changed:
-                for worker in self.workers:
-                    worker.start(worker.secrets)
+            for memory, before in memories:
+                memory.clear()
+                memory.update(before)
+            for worker, length in zip(self.workers, readings, strict=True):
+                del worker.readings[length:]
 
         return restore
 

@@ -220,7 +220,9 @@ def test_every_fault_lets_nobody_in_and_passes(relay: Relay, site: Site, fault: 
 
 
 @pytest.mark.parametrize("call", ["users/new", "sms", "verify", "approval_requests/create", "approval_requests/status"])
-@pytest.mark.parametrize("fault", ["silence after the request was passed on", "silence in the body", "byte by byte"])
+@pytest.mark.parametrize(
+    "fault", ["silence after the request was passed on", *(pytest.param(name, marks=pytest.mark.slow) for name in ("silence in the body", "byte by byte"))]
+)
 def test_what_only_a_deadline_ends_is_ended_by_it(relay: Relay, site: Site, fault: str, call: str) -> None:
     _goes_wrong(site, call, lambda: _misbehaving(relay.proxy, SLOW[fault], call), hasty=True)
 
