@@ -130,8 +130,9 @@ class Machine(RuleBasedStateMachine):
         skew=st.booleans(),
         idle=st.sampled_from((False, False, False, True)),
         apps=st.integers(0, 3),
+        fourth=st.sampled_from(("carol", "carol", "dave")),
     )
-    def begin(self, enrolment: str, *, callbacks: bool, burns: bool, tight: bool, skew: bool, idle: bool, apps: int) -> None:
+    def begin(self, enrolment: str, *, callbacks: bool, burns: bool, tight: bool, skew: bool, idle: bool, apps: int, fourth: str) -> None:
         self.world = World(Options(enrolment=enrolment, callbacks=callbacks, burns=burns, tight=tight, skew=skew, idle=idle))
         self.oracle = Oracle(self.world)
         self.browsers = [Browser(self.world, number) for number in range(4)]
@@ -139,7 +140,9 @@ class Machine(RuleBasedStateMachine):
             self.world.give_phone(user_id)
             if apps & (number + 1):
                 self.world.emulator.phone(PHONES[user_id]).install_app()
-        for browser, user_id in zip(self.browsers, ("alice", "alice", "bob", "carol"), strict=True):
+        if fourth == "dave":
+            self.world.give_phone("dave")  # the same one as alice's
+        for browser, user_id in zip(self.browsers, ("alice", "alice", "bob", fourth), strict=True):
             browser.login = self._fresh(user_id)
 
     # Helpers
@@ -868,13 +871,17 @@ class Machine(RuleBasedStateMachine):
         self._judge(seen)
 
     @rule(
-        browser=browser_numbers, worker=worker_numbers, rounds=st.integers(1, 6), tries=st.integers(1, 7), waits=st.sampled_from((0, 0, 31, 601, 901, 86_401))
+        browsers=st.lists(browser_numbers, min_size=1, max_size=2),
+        worker=worker_numbers,
+        rounds=st.integers(1, 6),
+        tries=st.integers(1, 7),
+        waits=st.sampled_from((0, 0, 31, 601, 901, 86_401)),
     )
-    def guesses(self, browser: int, worker: int, rounds: int, tries: int, waits: int) -> None:
-        """Wrong codes, as many as one likes, attempt after attempt."""
+    def guesses(self, browsers: list[int], worker: int, rounds: int, tries: int, waits: int) -> None:
+        """Wrong codes, as many as one likes, attempt after attempt, of one person or of two in turn."""
         self._count("guesses")
-        here = self._somebody(browser)
-        for _ in range(rounds):
+        for number in range(rounds):
+            here = self._somebody(browsers[number % len(browsers)])
             page = self._get(here, f"{PREFIX}/", worker=worker)
             for _ in range(3):
                 if page.seen.status == 303:
