@@ -45,6 +45,7 @@ class Accounts:
         self.writable = hasattr(settings.users, "save")
         # What this worker remembers: user id -> standing, pass id -> when the ledger was last asked for it. Dropped by any change made here.
         self.standings: dict[str, Standing] = {}
+        self._changes = 0  # made here; a reading that began before one is not remembered after it
         self.asked: dict[str, int] = {}
 
     def read(self, user_id: str) -> User | None:
@@ -82,10 +83,12 @@ class Accounts:
         known = self.standings.get(user_id)
         if known is not None and 0 <= now - known.read_at < patience:
             return known
+        changes = self._changes
         read = self._read_standing(user_id, now)
         if len(self.standings) >= _MEMO_SIZE:
             self.standings.clear()
-        self.standings[user_id] = read
+        if changes == self._changes:
+            self.standings[user_id] = read
         return read
 
     def _read_standing(self, user_id: str, now: int) -> Standing:
@@ -117,6 +120,7 @@ class Accounts:
             except Conflict:
                 continue
             finally:
+                self._changes += 1
                 self.standings.pop(user_id, None)
         raise Unavailable("store", "the record keeps changing")
 

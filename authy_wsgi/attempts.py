@@ -13,6 +13,7 @@ from authy_wsgi.tickets import digest, short
 
 ATTEMPT_SECONDS = 600
 REISSUE_SECONDS = 30
+_LOOKED_BACK_AT = 720  # what became of a push is asked also when its attempt is over: as long as a denial would pause further ones
 _CHALLENGES_KEPT = 2000
 
 Purpose = Literal["sign_in", "step_up", "enrol", "change"]
@@ -87,7 +88,7 @@ class Attempts:
 
     def begin(self, attempt: Attempt, now: int) -> Attempt | None:
         """Write the attempt down; if its id is there already, the one that is: None where that is somebody else's or has another purpose."""
-        stored = self._records.claim("attempt", attempt.key, value=_dump(attempt), ttl=until(attempt.ends, now), now=now).value
+        stored = self._records.claim("attempt", attempt.key, value=_dump(attempt), ttl=until(attempt.ends, now) + _LOOKED_BACK_AT, now=now).value
         return self._same(stored, attempt.login, now, attempt.need, attempt.purpose)
 
     def find(self, attempt_id: str, login: Login, now: int, need: Need) -> Attempt | None:
@@ -112,7 +113,7 @@ class Attempts:
             "candidate": dump_factor(waiting.candidate) if waiting.candidate else None,
             "address": waiting.address,
         }
-        self._records.claim("challenge", cid, value=kept, ttl=until(attempt.ends, now), now=now)
+        self._records.claim("challenge", cid, value=kept, ttl=until(attempt.ends, now) + _LOOKED_BACK_AT, now=now)
         self._records.put("attempt-now", attempt.key, value=cid, ttl=until(attempt.ends, now), now=now)
 
     def waiting(self, attempt: Attempt, now: int) -> Waiting | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -170,7 +171,7 @@ class Backend:
 
         `presented` is the live pass of a step-up or change; `invitation` the id that a signed invitation holds. `AttemptEnded` for a disabled user.
         """
-        now = context.at
+        now, login = context.at, self._canonical(login)
         user = self._able(login)
         self._born(now)
         proofs = presented.proofs if presented else ()
@@ -202,11 +203,11 @@ class Backend:
 
     def find(self, attempt_id: str, login: Login, now: int, need: Need | None = None) -> Attempt | None:
         """The attempt under way with this id, None where there is none for this login. Reads only."""
-        return self._attempts.find(attempt_id, login, now, need or Need())
+        return self._attempts.find(attempt_id, self._canonical(login), now, need or Need())
 
     def under_way(self, attempt_id: str, login: Login, now: int, need: Need | None = None) -> UnderWay | None:
         """`find`, `waiting` and `outcome` in one reading, None where there is no such attempt for this login."""
-        return self._attempts.under_way(attempt_id, login, now, need or Need())
+        return self._attempts.under_way(attempt_id, self._canonical(login), now, need or Need())
 
     def waiting(self, attempt: Attempt, now: int) -> Waiting | None:
         """What the attempt waits for: its current challenge. Reads only."""
@@ -214,7 +215,7 @@ class Backend:
 
     def outcome(self, attempt_id: str, login: Login, now: int) -> Grant | str | None:
         """What became of an attempt: its grant, how it ended, None while it is open. Reads only."""
-        return self._attempts.outcome(attempt_id, login, now)
+        return self._attempts.outcome(attempt_id, self._canonical(login), now)
 
     def is_trying(self, attempt: Attempt, now: int) -> bool:
         """Whether a code of this attempt is being checked by another request."""
@@ -222,10 +223,13 @@ class Backend:
 
     def resume(self, attempt_id: str, login: Login, now: int) -> Grant | None:
         """The grant of an attempt that succeeded within the last 30 s, for a browser that has not got its cookie."""
-        grant = self._attempts.outcome(attempt_id, login, now)
+        grant = self._attempts.outcome(attempt_id, self._canonical(login), now)
         # A pass that was ended or revoked since would only be refused again.
         young = isinstance(grant, Grant) and now < grant.at + REISSUE_SECONDS
         return grant if isinstance(grant, Grant) and young and self.accounts.carries(grant, now) else None
+
+    def _canonical(self, login: Login) -> Login:
+        return login._replace(user_id=self.settings.canonical(login.user_id))
 
     def _able(self, login: Login) -> User:
         user = self.accounts.user(login.user_id)
@@ -324,8 +328,10 @@ class Backend:
         try:
             return self._evaluate(attempt, holder, factor, waiting, code, context)
         finally:
-            if self.settings.clock() < now + _TRYING_SECONDS:  # later the claim may be another request's
-                self._records.drop("trying", attempt.key, now=now)
+            # What was granted stays granted where only the tidying fails; the claim ends by itself.
+            with suppress(Unavailable):
+                if self.settings.clock() < now + _TRYING_SECONDS:  # later the claim may be another request's
+                    self._records.drop("trying", attempt.key, now=now)
 
     def _settled(self, attempt: Attempt, now: int) -> Answer | None:
         return _settled_by(self._attempts.outcome(attempt.id, attempt.login, now))
@@ -392,7 +398,15 @@ class Backend:
         for budget, remaining in zip(budgets, left, strict=True):
             if remaining == 0 and self.limits.closes(budget):
                 self._close(attempt, context)
-        return Answer(verdict=verdict, again_at=verdict.again_at, left=min(left) if left else None)
+        again_at = self._next_try(budgets, context.at) if left and min(left) == 0 else verdict.again_at
+        return Answer(verdict=verdict, again_at=again_at, left=min(left) if left else None)
+
+    def _next_try(self, budgets: Sequence[Budget], now: int) -> int | None:
+        """When there is room for another try: what is full says so when it is asked, and nothing is spent by asking."""
+        asked = self.limits.ask(budgets, now)
+        if asked:
+            self.limits.give_back(asked.receipt)
+        return asked.again_at
 
     def _push_refused(self, attempt: Attempt, verdict: Verdict, context: Context, waiting: Waiting) -> None:
         self._fail(attempt, verdict, None, (), context, waiting)
@@ -533,6 +547,8 @@ class Backend:
             raise AttemptEnded("it has an outcome")
 
         def without(user: User) -> User:
+            if self.accounts.has_ended(user, attempt.pass_id, now):
+                raise AttemptEnded("its pass was ended")
             if not self._rules.still_allowed(attempt, user, "", now) or user.factor(factor_id) is None:
                 raise AttemptEnded("what allowed it is gone")
             return replace(user, factors=tuple(factor for factor in user.factors if factor.id != factor_id), generation=attempt.generation)
@@ -548,7 +564,7 @@ class Backend:
 
     def log_out(self, login: Login, pass_: Pass | None, attempt_id: str, context: Context) -> None:
         """End a pass in every copy, and an attempt with everything it has earned or might."""
-        now = context.at
+        now, login = context.at, self._canonical(login)
         granted = self._attempts.end(attempt_id, login, "ended", now) if attempt_id else None
         for pass_id in {pass_.id if pass_ else "", granted.pass_id if granted else ""} - {""}:
             self.accounts.end_pass(login.user_id, pass_id, now)
@@ -603,6 +619,10 @@ class Backend:
         return self.accounts.invite(self.settings.canonical(user_id), self.settings.clock())
 
     def _remember_use(self, attempt: Attempt, waiting: Waiting, verdict: Verdict, now: int) -> None:
-        user = self.accounts.user(attempt.login.user_id)
+        try:
+            user = self.accounts.user(attempt.login.user_id)
+        except SecondFactorError as error:
+            log.info("when a factor was used last was not kept: %s", error)
+            return
         asked = waiting.challenge.shown.get("instead_of") or waiting.challenge.way.channel
         self.accounts.learn(user, waiting.challenge.way.factor, verdict.learnt, prefers=str(asked), used=now)

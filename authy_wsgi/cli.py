@@ -17,7 +17,7 @@ from typing import Any
 from authy_wsgi.contracts import User
 from authy_wsgi.database import MIGRATED
 from authy_wsgi.errors import AmbiguousUser, Misconfigured, SecondFactorError
-from authy_wsgi.explain import explain
+from authy_wsgi.explain import explain, who_sends_nothing
 from authy_wsgi.identity import remote_user
 from authy_wsgi.middleware import SecondFactor
 from authy_wsgi.policy import required
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         ("invite", _users_invite, "print an address at which this user may add a factor, once, within seven days"),
         ("open", _users_open, "open codes again after too many wrong ones"),
         ("disable", _users_disable, "refuse this user everything, at once"),
+        ("enable", _users_enable, "let a disabled user in again"),
         ("migrate", _users_migrate, "bring the database's tables to this version"),
     ):
         action = users.add_parser(name, help=help_text)
@@ -114,7 +115,9 @@ def find_second_factor(name: str) -> SecondFactor:
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise _Stop(f"--app {name}: there is no module {error.name!r}. Run this in the site's folder, or with its PYTHONPATH.") from None
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise _Stop(f"--app {name}: there is no module {error.name!r}. Run this in the site's folder, or with its PYTHONPATH.") from None
+        raise _Stop(f"--app {name}: {module_name} needs the module {error.name!r}, which is not installed here.") from None
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise _Stop(f"--app {name}: {module_name} has no {part!r}.")
@@ -195,6 +198,8 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{options.method} {options.path} as {options.user or 'nobody'}")
         print("\n".join(f"  {line}" for line in explain(second_factor, options.path, options.user, options.method)))
         return 0
+    if options.user:
+        raise _Stop("--user needs --path: say for which request.")
     print("Settings")
     for setting in fields(settings):
         value = getattr(settings, setting.name)
@@ -215,7 +220,28 @@ def _check(options: argparse.Namespace) -> int:
     warnings = second_factor.warnings()
     print("\nWorth knowing")
     print("\n".join(f"  - {warning}" for warning in warnings) or "  nothing")
-    return 0 if options.offline else _check_providers(second_factor)
+    wrong = _check_parts(second_factor)
+    return wrong if options.offline else _check_providers(second_factor) or wrong
+
+
+def _check_parts(second_factor: SecondFactor) -> int:
+    """Ask identity, store and ledger once, as a request of nobody would."""
+    settings = second_factor.settings
+    asked: dict[str, Callable[[], object]] = {
+        "identity": lambda: who_sends_nothing(second_factor),
+        "users": lambda: settings.users.get("nobody at all"),
+        "ledger": lambda: settings.ledger and settings.ledger.get("nothing", now=settings.clock()),
+    }
+    wrong = 0
+    print("\nParts")
+    for name, ask in asked.items():
+        try:
+            said = ask()
+            print(f"  {name}: answers{f', and takes a request without any cookie or header for {said}' if said else ''}")
+        except Exception as error:  # noqa: BLE001 - whatever it is: it is what a request would meet
+            wrong = 1
+            print(f"  {name}: does not work. {type(error).__name__}: {error}")
+    return wrong
 
 
 def _check_providers(second_factor: SecondFactor) -> int:
@@ -229,7 +255,7 @@ def _check_providers(second_factor: SecondFactor) -> int:
             print(f"  {client.name}: {reach()}")
         except SecondFactorError as error:
             wrong = 1
-            print(f"  {client.name}: does not work. {error}")
+            print(f"  {client.name}: does not work, {client!r}. {error}")
     return wrong
 
 
@@ -264,8 +290,15 @@ def _users_list(options: argparse.Namespace) -> int:
                 print(f"{user_id:<30} {_factors(user):<40} {_state(user)}".rstrip())
         after = ids[-1]
     if not count:
-        print("Nobody has added a factor yet.")
+        print(f"Nobody has added a factor yet in {_place(store)}.")
     return 0
+
+
+def _place(store: Any) -> str:
+    """Where a store keeps its users, with the whole path of a file: a relative one is another file in another folder."""
+    database = getattr(store, "database", None)
+    file = getattr(database, "file", "")
+    return str(Path(file).absolute()) if file else str(getattr(database, "shown", "") or type(store).__name__)
 
 
 def _factors(user: User) -> str:
@@ -293,7 +326,8 @@ def _users_show(options: argparse.Namespace) -> int:
     user = _known(find_second_factor(options.app), options.user)
     print(f"{user.id}: {_state(user) or 'in order'}")
     for factor in user.factors:
-        used = f", last used {_day(factor.used)}" if factor.used else ""
+        # A use is written down once a day.
+        used = f", last used {_day(factor.used)[:10]} or the day after" if factor.used else ""
         print(f"  {factor.client} {factor.label}, added {_day(factor.added)} (by {factor.added_by}){used}")
     if not user.factors:
         print("  no factor")
@@ -342,6 +376,13 @@ def _users_disable(options: argparse.Namespace) -> int:
         _known(second_factor, options.user)
     second_factor.backend.disable(options.user, disabled=not options.undo)
     print(f"{options.user} is {'let in again' if options.undo else 'refused everything'}.")
+    return 0
+
+
+def _users_enable(options: argparse.Namespace) -> int:
+    second_factor = find_second_factor(options.app)
+    second_factor.backend.disable(_known(second_factor, options.user).id, disabled=False)
+    print(f"{options.user} is let in again.")
     return 0
 
 

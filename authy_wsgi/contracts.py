@@ -65,6 +65,10 @@ class Need:
     strength: Strength = Strength.REMEMBERED
     if_enrolled: bool = False
 
+    def __post_init__(self) -> None:
+        if self.max_age is not None and self.max_age < 0:
+            raise ValueError(f"max_age={self.max_age} can never be met: give whole seconds.")
+
 
 class NotNeeded(Enum):
     """The other answer of a policy: this request goes through without a second factor."""

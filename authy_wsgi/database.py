@@ -81,10 +81,18 @@ class Database:
         try:
             self._url = make_url(url)
             self._url.get_dialect()
-        except (ArgumentError, NoSuchModuleError, ImportError):
-            raise Misconfigured('The database URL is not one that SQLAlchemy knows; write for example "sqlite:///second-factor.db".') from None
-        self.shown = self._url.render_as_string(hide_password=True)
+        except ImportError as error:
+            extra = ': pip install "authy-wsgi[postgresql]"' if str(url).startswith("postgresql") else ""
+            raise Misconfigured(f"The database's driver {error.name} is not installed{extra}.") from None
+        except (ArgumentError, NoSuchModuleError):
+            perhaps = "postgresql://... instead of postgres://..." if str(url).startswith("postgres:") else '"sqlite:///second-factor.db"'
+            raise Misconfigured(f"The database URL is not one that SQLAlchemy knows; write for example {perhaps}.") from None
+        if self._url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise Misconfigured(f"{self._url.get_backend_name()} is no database for this: locks and transactions are known of SQLite and PostgreSQL only.")
+        # Without its query, which may hold a password too.
+        self.shown = self._url.set(query={}).render_as_string(hide_password=True)
         self.sqlite = self._url.get_backend_name() == "sqlite"
+        self.file = self._url.database or "" if self.sqlite else ""
         if self.sqlite and (self._url.database or ":memory:") == ":memory:":
             # Each connection would get an empty database of its own.
             raise Misconfigured("A SQLite database in memory is another one for each thread: give a file, or use MemoryStore and MemoryLedger.")
@@ -107,7 +115,7 @@ class Database:
 
     def _new_engine(self) -> Engine:
         if not self.sqlite:
-            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
+            return create_engine(self._url, pool_pre_ping=True, hide_parameters=True, isolation_level="READ COMMITTED")
         engine = create_engine(self._url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS})
         event.listen(engine, "connect", _sqlite_connected)
         event.listen(engine, "begin", _sqlite_begin)
@@ -138,7 +146,7 @@ class Database:
             yield self._open()
         except SQLAlchemyError as error:
             # SECURITY: the text of a driver's error may quote values; its class is enough for the log.
-            raise Unavailable("database", type(error).__name__) from None
+            raise Unavailable("database", f"{type(error).__name__} at {self.shown}") from None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

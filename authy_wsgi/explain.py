@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 from wsgiref.util import setup_testing_defaults
 
 from authy_wsgi.contracts import NOT_NEEDED, Environ, Login, Need, User
 from authy_wsgi.errors import SecondFactorError
+from authy_wsgi.identity import login_reader
 from authy_wsgi.middleware import SecondFactor
 from authy_wsgi.policy import REQUIRED, Exemptions, described, required
 
 
 def environ_for(target: str, method: str) -> Environ:
     """The request for a path (with a query or without), as a server would hand it over."""
-    parts = urlsplit(target)
+    path, _, query = target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(parts.path or "/").decode("latin-1"),
-        "QUERY_STRING": parts.query,
+        "PATH_INFO": unquote_to_bytes(path or "/").decode("latin-1"),
+        "QUERY_STRING": query,
     }
     setup_testing_defaults(environ)
     return environ
+
+
+def who_sends_nothing(second_factor: SecondFactor) -> str:
+    """Whom `identity` takes a request for that says nothing of anybody: "" for nobody. Raises what `identity` raises, as a request would meet it."""
+    settings = second_factor.settings
+    login = login_reader(settings.canonical)(settings.identity(environ_for("/", "GET")))
+    return login.user_id if login else ""
 
 
 def explain(second_factor: SecondFactor, target: str, user_id: str, method: str = "GET") -> list[str]:
@@ -68,16 +76,17 @@ def _standing(second_factor: SecondFactor, login: Login, need: Need) -> list[str
         user = backend.accounts.user(login.user_id)
     except SecondFactorError as error:
         return [f"The record of {login.user_id!r} cannot be read ({type(error).__name__}): the answer is 503, and the app is not called."]
+    only_told = [] if second_factor.settings.enforce else ["But enforce=False: it goes through all the same, and is logged."]
     if user.disabled:
-        return [f"{user.id} is switched off by an administrator: refused everything."]
+        return [f"{user.id} is switched off by an administrator: refused.", *only_told]
     if not user.factors:
-        return _without_factor(second_factor, user, need)
+        return [*_without_factor(second_factor, user, need), *([] if need.if_enrolled else only_told)]
     ways = list(dict.fromkeys(way.channel for way in backend.ways_of(user, need)))
     lines = [f"With a pass that shows this, {user.id} goes through. Without one a browser is sent to our pages, and a program gets 401."]
     lines.append(f"Ways that would do: {', '.join(ways)}." if ways else f"None of the ways of {user.id} would do: this is a dead end for them.")
     if user.closed:
         lines.append(f"Closed after too many wrong ones: {', '.join(sorted(user.closed))}; 'users open' opens them.")
-    return [*lines, *([] if second_factor.settings.enforce else ["But enforce=False: it goes through all the same, and is logged."])]
+    return [*lines, *only_told]
 
 
 def _without_factor(second_factor: SecondFactor, user: User, need: Need) -> list[str]:

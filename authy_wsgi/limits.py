@@ -13,7 +13,6 @@ from authy_wsgi.records import Records
 from authy_wsgi.tickets import digest, new_id, short
 
 _CLOSING = 7 * 86400
-_LONGEST = 31 * 86400  # an administrator's "open" is remembered for longer than any window it begins anew
 
 
 class Limits:
@@ -24,6 +23,8 @@ class Limits:
         self._instance = instance
         self._ledger = ledger
         self._records = records
+        # An administrator's "open" is remembered for longer than any window that it begins anew.
+        self._longest = max(window for windows in limits.values() for _, window in windows) + 86400
 
     def _of(self, rule: str, *subject: str) -> list[Budget]:
         """One budget for each window of a rule. A subject that is "" is nobody's (a network that is not public): no budget."""
@@ -73,7 +74,7 @@ class Limits:
     def begin_anew(self, subjects: Iterable[str], now: int) -> None:
         """Count the tries of these subjects from nothing: an administrator's word, and nothing else."""
         for subject in subjects:
-            self._records.put("opened", subject, value=new_id(), ttl=_LONGEST, now=now)
+            self._records.put("opened", subject, value=new_id(), ttl=self._longest, now=now)
 
     def ask(self, budgets: Sequence[Budget], now: int) -> Allowance:
         """Spend, and say what came of it."""

@@ -1,7 +1,7 @@
 """The front door: `SecondFactor` around a WSGI app, or beside it for an integration.
 
     gate(environ, login)                                    -> Response | None
-    require(environ, login, *, max_age=None, strength=None, form=None) -> Response | None
+    require(environ, login=..., *, max_age=None, strength=None, form=None) -> Response | None
     remember(environ, grant) / forget(environ)             -> [("Set-Cookie", ...)]
 
 None means "go on"; anything else is the answer: a WebOb response, itself a WSGI app.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from types import EllipsisType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from authy_wsgi.attempts import ATTEMPT_SECONDS, Grant
 from authy_wsgi.backend import Backend
 from authy_wsgi.contracts import NOT_NEEDED, PROVEN_KEY, Environ, Login, Need, Proven, Strength
 from authy_wsgi.errors import Misconfigured, SecondFactorError, UnreadableIdentity
-from authy_wsgi.identity import login_reader, remote_user
+from authy_wsgi.identity import basic_auth, login_reader, remote_user
 from authy_wsgi.ledgers.sql import SQLLedger
 from authy_wsgi.pages.kept import CannotKeep, Form, KeptForms, kept_url
 from authy_wsgi.pages.look import Look
@@ -36,6 +37,10 @@ from authy_wsgi.settings import Settings
 from authy_wsgi.site import Response, as_path, client_network, encoded_query, header
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, delete_cookie, first_cookie_value, new_id, set_cookie
 
+BASIC = (
+    "Logins by HTTP Basic are one and the same for whoever has the password, in whatever browser: nobody signs out of them, and who can plant a cookie of ours "
+    "in the owner's browser shares their sign-in. A login of your own with Login(user_id, session) does not have that."
+)
 _ANONYMOUS = Proven()
 _MEMO_SIZE = 10_000
 
@@ -73,7 +78,7 @@ class SecondFactor:
         self._cookies = CookieNames.of(self.settings)
         _refuse_nested(app, self._cookies)
         self._tickets = Tickets([self.settings.secret, *self.settings.other_secrets], self.settings.instance)
-        ledger = self.settings.ledger or SQLLedger(self.settings.users.database)  # type: ignore[attr-defined]
+        ledger = SQLLedger(self.settings.users.database) if self.settings.ledger is None else self.settings.ledger  # type: ignore[attr-defined]
         self._needs_one_process = any(getattr(part, "single_process", False) for part in (ledger, self.settings.users)) and not self.settings.single_process
         self.backend = Backend(self.settings, self._tickets, ledger)
         self._accounts = self.backend.accounts
@@ -112,8 +117,12 @@ class SecondFactor:
             found.append("enforce=False: nobody is asked for a second factor; what would have been asked is only logged.")
         if settings.identity is remote_user:
             found.append(UNBOUND)
+        if settings.identity is basic_auth:
+            found.append(BASIC)
         if settings.enrolment == "open":
             found.append('enrolment="open": whoever passes the login first adds their phone to a fresh account (trust on first use).')
+        if self._needs_one_process:
+            found.append("Store or ledger are in memory: with more than one process every request is refused. Use SQLStore, or promise single_process=True.")
         found += self.backend.notices()
         return found
 
@@ -238,7 +247,7 @@ class SecondFactor:
     def require(
         self,
         environ: Environ,
-        login: Callable[[Environ], Any] | Login | str | None,
+        login: Callable[[Environ], Any] | Login | str | EllipsisType | None = ...,
         *,
         max_age: int | None = None,
         strength: Strength | None = None,
@@ -246,18 +255,33 @@ class SecondFactor:
     ) -> Response | None:
         """A view's own demand (step-up): a proof at most `max_age` seconds old and at least this strong, judged on the store as it is now.
 
-        No exemption, policy or `enforce=False` lessens it. An anonymous request is answered with "Sign in first". `form` is what the view has read of a
-        POST already (a mapping, pairs, or the urlencoded body): it is kept, and sent again once the person has confirmed.
+        No exemption, policy or `enforce=False` lessens it. An anonymous request is answered with "Sign in first". `login` is the one that the gate has let
+        through, where it is left out. `form` is what the view has read of a POST (a mapping, pairs, or the urlencoded body), which no one can read again: it
+        is kept, and sent again once the person has confirmed.
         """
         try:
+            who = self._demanded(environ, login)
             environ.setdefault(self._base_key, environ.get("SCRIPT_NAME", ""))
-            who = self._whose(environ, login)
             if who is None:
+                if kind_of(environ) == "program":
+                    return self._wall.sign_in_first(self.settings.login_url)
                 return self._pages.serve(self._at_base(environ), lambda: None)
             environ[self._login_key] = who
             return self._ask(environ, who, Need(max_age=max_age, strength=strength or Strength.REMEMBERED), strict=True, form=form)
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
+
+    def _demanded(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | EllipsisType | None) -> Login | None:
+        """Whose proof a view asks for: the login that the gate has judged, or, in front of it, the one given."""
+        judged: Login | None = environ.get(self._login_key)
+        if login is ...:
+            return judged if self._base_key in environ else self._whose(environ, self.settings.identity)
+        who = self._whose(environ, login)
+        if who is not None and judged not in (None, who):
+            # Our pages serve the login that `identity` names: for another one nobody could ever get through.
+            said = "the same user in another login session" if judged is not None and judged.user_id == who.user_id else "another user"
+            raise Misconfigured(f"require() was given {said} than the gate has let through: give it what `identity` answers, or leave `login` out")
+        return who
 
     def _at_base(self, environ: Environ) -> Environ:
         """The environ as it would be for our first page: where mounted sub-apps have moved the split, back to our place."""
@@ -370,9 +394,9 @@ class SecondFactor:
     def _stop_form(self, environ: Environ, who: Login, need: Need, now: int, form: Form | None, *, unread: bool) -> Response:
         """A form that met the wall: kept where it can be, and a page that says what becomes of it."""
         values = self._wall_values(environ)
-        attempt_id = self._reception.attempt_of(environ, now)
-        fresh = not attempt_id or self.backend.outcome(attempt_id, who, now) is not None
-        attempt_id = new_id() if fresh else attempt_id
+        attempt_id, minted = self._reception.read_attempt(environ, now) or ("", now)
+        if not attempt_id or self.backend.outcome(attempt_id, who, now) is not None:
+            attempt_id, minted = new_id(), now
         try:
             kept = self._kept.read(environ, self._target(environ), need, form, body=unread)
             replaced = self._kept.keep(who, attempt_id, kept, now)
@@ -381,8 +405,7 @@ class SecondFactor:
             return self._wall.not_sent(self._start_url(environ, who, back, need, now), need, str(why), values)
         page = kept_url(as_path(environ[self._base_key], self._prefix), attempt_id)
         response = self._wall.kept(self._start_url(environ, who, page, need, now), need, kept.target.partition("?")[0], values, replaced=replaced)
-        if fresh:
-            response.headerlist.append(self._reception.attempt_cookie(attempt_id, now))
+        response.headerlist.append(self._reception.attempt_cookie(attempt_id, minted, (attempt_id, now)))
         return response
 
     def _wall_values(self, environ: Environ) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from authy_wsgi.contracts import NOT_NEEDED, Environ, Login, Need, NotNeeded, Policy, Strength
+from authy_wsgi.documents import fold
 from authy_wsgi.errors import Misconfigured
 from authy_wsgi.settings import is_plain_path
 
@@ -33,8 +34,12 @@ def where_enrolled(_environ: Environ, _login: Login) -> Need:
 
 
 def for_users(users: Collection[str] | Callable[[str], bool], otherwise: Need | NotNeeded = NOT_NEEDED) -> Policy:
-    """Required for some users: a collection of ids, or a function of the id. `otherwise` goes for the rest, `Need(if_enrolled=True)` for instance."""
-    chosen = users if callable(users) else frozenset(users).__contains__
+    """Required for some users: a collection of ids, or a function of the id. `otherwise` goes for the rest, `Need(if_enrolled=True)` for instance.
+
+    SECURITY: an id stands for all its spellings ("john" for "JOHN" too): a login that only differs there must not be one of the rest.
+    """
+    named = frozenset(map(fold, [users] if isinstance(users, str) else users)) if not callable(users) else frozenset()
+    chosen = users if callable(users) else lambda user_id: fold(user_id) in named
 
     def policy(_environ: Environ, login: Login) -> Need | NotNeeded:
         return REQUIRED if chosen(login.user_id) else otherwise
@@ -98,6 +103,9 @@ by_path = ByPath
 
 def _longest(rules: Mapping[str, Need], path: str) -> str:
     """The longest rule that fits, "" for none."""
+    # A path may be long, a rule is not: what lies deeper than any rule is cut off at once.
+    deepest = max((rule.count("/") for rule in rules), default=0)
+    path = "/".join(path.split("/", deepest + 1)[: deepest + 1])
     while path and path not in rules:
         path = path.rpartition("/")[0]
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from authy_wsgi.accounts import Accounts
@@ -70,7 +71,7 @@ class Pushes:
             # Nothing is waiting on the phone, and what is in flight is this very claim.
             self._records.drop("inflight", who, now=now)
             raise
-        self._records.put("last-push", who, value=challenge.id, ttl=until(attempt.ends, now), now=now)
+        self._records.put("last-push", who, value=challenge.id, ttl=PAUSE_SECONDS, now=now)
         if self._is_called_back(way.client):
             uuid = str(challenge.hidden.get("uuid", ""))
             self._records.claim("push", way.client, uuid, value=challenge.id, ttl=until(attempt.ends, now), now=now)
@@ -109,10 +110,12 @@ class Pushes:
         """Write down what the phone has said, once; what is written."""
         now = context.at
         if verdict.outcome is Outcome.DENIED:
-            # SECURITY: first the attempt, then the answer, so that no code of the same attempt can be granted after the denial was seen.
+            # SECURITY: first the attempt, then the answer, so that no code of the same attempt can be granted after the denial was seen; and the pause, which
+            # a fault after the answer would lose.
             self._attempts.end(attempt.id, attempt.login, "denied", now)
+            self._records.put("pause", self._accounts.subject(attempt.login.user_id), value=now + PAUSE_SECONDS, ttl=PAUSE_SECONDS, now=now)
         said = {"outcome": verdict.outcome.value, "channel": verdict.channel, "learnt": dict(verdict.learnt)}
-        stored = self._records.claim("answer", waiting.challenge.id, value=said, ttl=until(attempt.ends, now), now=now)
+        stored = self._records.claim("answer", waiting.challenge.id, value=said, ttl=max(until(attempt.ends, now), PAUSE_SECONDS), now=now)
         if stored.mine:
             self._answered(attempt, verdict, waiting, context)
         if stored.value is None:
@@ -120,15 +123,14 @@ class Pushes:
         return dict(stored.value)
 
     def _answered(self, attempt: Attempt, verdict: Verdict, waiting: Waiting, context: Context) -> None:
-        """Once per push: nothing waits on the phone any more, and a denial stops further ones."""
+        """Once per push: it is told, and nothing waits on the phone any more."""
         now, who = context.at, self._accounts.subject(attempt.login.user_id)
-        # One request only gets here, and while the claim lasts it can be no other push's.
-        if now < waiting.challenge.ends + LEEWAY:
-            self._records.drop("inflight", who, now=now)
-        if verdict.outcome is Outcome.DENIED:
-            self._records.put("pause", who, value=now + PAUSE_SECONDS, ttl=PAUSE_SECONDS, now=now)
         if not verdict:
             self._refused(attempt, verdict, context, waiting)
+        # One request only gets here, and while the claim lasts it can be no other push's. It ends by itself where this fails.
+        with suppress(Unavailable):
+            if now < waiting.challenge.ends + LEEWAY:
+                self._records.drop("inflight", who, now=now)
 
     def settle_last(self, user: User, context: Context) -> str:
         """Ask once what became of a push that nobody waits for any more; the key of the attempt that it denied, "" otherwise.
@@ -140,6 +142,8 @@ class Pushes:
         if found is None or self._records.has("answer", cid, now=context.at) or found[1].challenge.way.client not in self._clients:
             return ""
         attempt, waiting = found
+        if not self._records.claim("settled", cid, value=new_id(), ttl=ASK_SECONDS, now=context.at).mine:
+            return ""
         client = self._clients[waiting.challenge.way.client]
         if not isinstance(client, Polls) or user.factor(waiting.challenge.way.factor) is None:
             return ""

@@ -117,7 +117,7 @@ class Settings:
         faults = _Faults()
         known = {setting.name: setting.default for setting in fields(cls)}
         for name in values.keys() - known.keys():
-            faults.add(f"{name!r} is not a setting{_perhaps(name, known)}.")
+            faults.add(f"{name!r} is not a setting{_perhaps(name, known) or '.'}")
         given = {**known, **{name: value for name, value in values.items() if name in known}}
         for name in known:
             if given[name] is _REQUIRED or (known[name] is _REQUIRED and given[name] is None):
@@ -270,7 +270,9 @@ def _read_paths(given: dict[str, Any], faults: _Faults) -> None:
     _as_texts(given, "exempt", faults)
     given["exempt"] = tuple(path.rstrip("/") or path for path in given["exempt"])
     for path in given["exempt"]:
-        if not is_plain_path(path):
+        if "*" in path:
+            faults.add(f"exempt holds {path!r}: a * means nothing here; a path stands for itself and all that is below it.")
+        elif not is_plain_path(path):
             faults.add(f"exempt holds {path!r}: each must be {shape}.")
     for client in given["clients"] or ():
         ours, theirs = f"{given['prefix']}/callback/{getattr(client, 'name', '')}", str(getattr(client, "callback_url", "") or "")
@@ -359,6 +361,9 @@ def _read_limits(given: dict[str, Any], faults: _Faults) -> None:
         pairs = tuple(tuple(pair) for pair in windows) if isinstance(windows, Sequence) and all(isinstance(pair, Sequence) for pair in windows) else ()
         if not pairs or not all(len(pair) == 2 and all(type(number) is int and number > 0 for number in pair) for pair in pairs):
             faults.add(f"limits[{rule!r}] must be a list of (limit, seconds), whole numbers above 0.")
+            continue
+        if len({window for _, window in pairs}) != len(pairs):
+            faults.add(f"limits[{rule!r}] has two limits for one window: give the lower one only.")
             continue
         merged[rule] = cast("tuple[tuple[int, int], ...]", pairs)
     given["limits"] = merged

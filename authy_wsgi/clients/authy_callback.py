@@ -20,6 +20,7 @@ _NONCE = re.compile(r"([0-9]{9,11})(\.[0-9]{1,9})?", re.ASCII)
 _UUID = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
 _DEPTH = 12
 _FIELDS = 1000
+_NAME = 200
 
 
 def genuine(api_key: str, method: str, url: str, query: str, headers: Mapping[str, str], body: bytes, now: int) -> tuple[str, ...] | None:
@@ -73,6 +74,9 @@ def _of_query(query: str) -> tuple[str, Mapping[str, str]]:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
+    # SECURITY: a leaf is signed with its whole path, so a long name over many leaves would cost anybody's request the product of both, before any key.
+    if any(len(name) > _NAME for name in members):
+        raise ValueError("a name is too long")
     # SECURITY: of two members of one name another reader may believe the other one.
     if len(members) != len(pairs):
         raise ValueError("a name is there twice")
@@ -98,7 +102,14 @@ def to_query(tree: Mapping[str, Any]) -> str:
     >>> to_query({"foo": {"bar": {"biz": "foo bar"}}, "qux": None, "no": {}, "yes": True})
     'foo%5Bbar%5D%5Bbiz%5D=foo+bar&qux=&yes=true'
     """
+    if _count(tree) > _FIELDS:
+        raise ValueError("too many parameters")
     return _joined(tree, "", 0)
+
+
+def _count(value: Any) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inner))
 
 
 def _joined(value: Any, name: str, depth: int) -> str:

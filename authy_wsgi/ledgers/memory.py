@@ -26,13 +26,15 @@ class MemoryLedger:
     def spend(self, budgets: Sequence[Budget], *, now: int) -> Allowance:
         with self._lock:
             self._sweep(now)
-            left = []
+            left, full = [], []
             for budget in budgets:
                 live = self._live(budget, now)
                 if len(live) >= budget.limit:
-                    oldest = sorted(live.values())[len(live) - budget.limit]
-                    return Allowance(ok=False, refused=budget, again_at=oldest + budget.window)
+                    full.append((sorted(live.values())[len(live) - budget.limit] + budget.window, budget))
                 left.append(budget.limit - len(live) - 1)
+            if full:
+                again_at, refused = max(full, key=lambda each: each[0])
+                return Allowance(ok=False, refused=refused, again_at=again_at)
             receipt = new_id()
             self._receipts[receipt] = tuple(budgets)
             for budget in budgets:

@@ -25,11 +25,11 @@ log = logging.getLogger("authy_wsgi.ledger")
 # Each script may be sent twice and does its work once: what it writes is named by its caller (the receipt, the value).
 
 # KEYS: the receipt's, then each budget's. ARGV: receipt, now, slack, then (limit, window) of each.
-# Tries are a sorted set, receipt by time. Answers {1, left...} or {0, which, when it has room}.
+# Tries are a sorted set, receipt by time. Answers {1, left...} or, for the full one that has room last, {0, which, when}.
 _SPEND = """
 local receipt, now, slack = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local again = redis.call('EXISTS', KEYS[1]) == 1
-local answer, longest = {1}, 1
+local answer, longest, full = {1}, 1, nil
 for i = 2, #KEYS do
   local limit, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
   local after = '(' .. (now - window)
@@ -37,12 +37,14 @@ for i = 2, #KEYS do
   if again then count = count - 1 end
   if count >= limit and not again then
     local oldest = redis.call('ZRANGEBYSCORE', KEYS[i], after, '+inf', 'WITHSCORES', 'LIMIT', count - limit, 1)
-    return {0, i - 1, tonumber(oldest[2]) + window}
+    local at = tonumber(oldest[2]) + window
+    if not full or at > full[3] then full = {0, i - 1, at} end
   end
   answer[i] = limit - count - 1
   longest = math.max(longest, window)
 end
 if again then return answer end
+if full then return full end
 -- A server that is full refuses a script at its first command that needs memory, not at a later one: so that one comes first.
 for i = 2, #KEYS do
   local window = tonumber(ARGV[2 * i + 1])
@@ -130,7 +132,8 @@ class RedisLedger:
         return stored[_END:]
 
     def put(self, key: str, value: bytes, ttl: int, *, now: int) -> None:
-        self._run(self._redis.set, self._key("value", key), _ending(now + ttl) + value, ttl + _SLACK)
+        # Never sent twice: the second one would undo what came in between.
+        self._run(self._redis.set, self._key("value", key), _ending(now + ttl) + value, ttl + _SLACK, repeat=False)
 
     def get(self, key: str, *, now: int) -> bytes | None:
         return _live(self._run(self._redis.get, self._key("value", key)), now)

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, delete, func, insert, select
 from authy_wsgi.contracts import Allowance, Budget
 from authy_wsgi.database import TRIES, VALUES, Database
 from authy_wsgi.errors import Unavailable
-from authy_wsgi.tickets import digest, new_id
+from authy_wsgi.tickets import digest, new_id, short
 
 _SWEEP_ONE_IN = 200
+_SLACK = 3600
 
 
 class SQLLedger:
@@ -33,17 +34,20 @@ class SQLLedger:
             raise Unavailable("ledger", error.reason) from None
 
     def spend(self, budgets: Sequence[Budget], *, now: int) -> Allowance:
-        keys = [f"{budget.rule}:{budget.window}:{budget.subject}" for budget in budgets]
+        keys = [_short(f"{budget.rule}:{budget.window}:{budget.subject}") for budget in budgets]
         receipt = new_id()
         with self._step(*keys) as connection:
             self._sweep(connection, now)
-            left = []
+            left, full = [], []
             for key, budget in zip(keys, budgets, strict=True):
                 count = connection.execute(select(func.count()).where(TRIES.c.key == key, TRIES.c.ends > now)).scalar_one()
                 if count >= budget.limit:
                     oldest = select(TRIES.c.ends).where(TRIES.c.key == key, TRIES.c.ends > now).order_by(TRIES.c.ends).offset(count - budget.limit).limit(1)
-                    return Allowance(ok=False, refused=budget, again_at=connection.execute(oldest).scalar_one())
+                    full.append((connection.execute(oldest).scalar_one(), budget))
                 left.append(budget.limit - count - 1)
+            if full:
+                again_at, refused = max(full, key=lambda each: each[0])
+                return Allowance(ok=False, refused=refused, again_at=again_at)
             rows = [{"key": key, "receipt": receipt, "at": now, "ends": now + budget.window} for key, budget in zip(keys, budgets, strict=True)]
             if rows:
                 connection.execute(insert(TRIES), rows)
@@ -97,5 +101,11 @@ class SQLLedger:
     @staticmethod
     def _sweep(connection: Connection, now: int) -> None:
         if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - when to clean up is no secret
-            connection.execute(delete(VALUES).where(VALUES.c.ends <= now))
-            connection.execute(delete(TRIES).where(TRIES.c.ends <= now))
+            # Later than they end: another machine's clock may be behind this one's.
+            connection.execute(delete(VALUES).where(VALUES.c.ends <= now - _SLACK))
+            connection.execute(delete(TRIES).where(TRIES.c.ends <= now - _SLACK))
+
+
+def _short(key: str) -> str:
+    """A key that fits into its column; subjects of others may be long."""
+    return key if len(key) <= 200 else short(digest(key), 32)

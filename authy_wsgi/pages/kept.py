@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
@@ -14,6 +15,7 @@ from authy_wsgi.site import FORM_LIMIT, FORM_TYPE, RequestError, header, read_bo
 from authy_wsgi.tickets import Tickets, digest, short
 
 KEPT_SECONDS = 600
+log = logging.getLogger("authy_wsgi.pages")
 _FIELDS = 1000
 
 # What a view has read of its form: a mapping (also one with several values for a name), pairs, or the body as it came.
@@ -115,8 +117,12 @@ def _read_fields(environ: Environ, form: Form | None, *, body: bool) -> list[tup
         return _parsed(form.encode() if isinstance(form, str) else form)
     if form is not None:
         return _pairs(form)
+    if not body:
+        # Whether there is still something to read only the view knows; on some servers looking for more waits for ever.
+        log.info("require() was called without form=, so a form that was on its way could not be kept: hand over what the view has read of it")
+        raise CannotKeep("kept.unread")
     # Without a length nobody knows whether what was read is all of it.
-    if not body or not str(environ.get("CONTENT_LENGTH") or "").strip():
+    if not str(environ.get("CONTENT_LENGTH") or "").strip():
         raise CannotKeep("kept.type")
     try:
         return _parsed(read_body(environ))

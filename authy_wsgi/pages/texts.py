@@ -25,7 +25,7 @@ TEXTS: Mapping[str, str] = {
     "sent.app": "Open the Authy app and type the code that it shows for {site}.",
     "sent.ignored": "You have the Authy app, so no message was needed. Open it and type the code that it shows for {site}.",
     "code.wrong.one": "That code is not right. Check it and try again. 1 try left.",
-    "code.wrong.some": "That code is not right. Check the newest message and try again. {left} tries left.",
+    "code.wrong.some": "That code is not right. Check it and try again. {left} tries left.",
     "code.wrong.none": "That code is not right, and that was the last try for now. Come back {when}.",
     "code.wrong": "That code is not right. Check it and try again.",
     "code.used": "That code was used already. Wait for the next one, or ask for a new message.",
@@ -53,6 +53,7 @@ TEXTS: Mapping[str, str] = {
     "kept.large": "It is too large for us to keep it for you.",
     "kept.files": "It has files with it, which we cannot keep for you.",
     "kept.type": "It is of a kind that we cannot keep for you.",
+    "kept.unread": "The page that it goes to does not let us keep it for you.",
     "kept.often": "We have kept many forms for you lately, so not this one.",
     "kept.gone": "The form is not kept any more: it was sent, or ten minutes have passed. Nothing was sent just now.",
     # Requests that do not fit

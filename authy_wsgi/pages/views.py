@@ -75,6 +75,11 @@ class Pages:
             visit = self._reception.receive(environ, login, now, self._presented(environ, login, now))
         except RequestError as error:
             return self._request_error(environ, error)
+        except Unavailable as failure:
+            if not _by_script(environ):
+                raise
+            log.warning("%s", failure)
+            return respond_json(503, {"state": "unavailable", "message": self._look.text("unavailable.us")}, headers={"Retry-After": "2"})
         return self._serve_visit(name, visit)
 
     def _serve_visit(self, name: str, visit: Visit) -> Response:
@@ -128,7 +133,7 @@ class Pages:
 
     def _plain_values(self, environ: Environ, **more: Any) -> dict[str, Any]:
         base = str(environ.get("SCRIPT_NAME", ""))
-        return {"static": base + self._settings.prefix + "/static", "home": base + "/", "notices": self._backend.notices(), **more}
+        return {"static": as_path(base, self._settings.prefix, "/static"), "home": as_path(base, "/"), "notices": self._backend.notices(), **more}
 
     def _request_error(self, environ: Environ, error: RequestError) -> Response:
         response = self._look.page("message.html", error.status, self._plain_values(environ, heading="That did not work", message=error.detail))
@@ -149,7 +154,7 @@ class Pages:
         )
         response = self._look.page(template, status, shown)
         if not visit.kept:
-            response.headerlist.append(self._reception.attempt_cookie(visit.attempt_id, visit.minted))
+            response.headerlist.append(self._reception.attempt_cookie(visit.attempt_id, visit.minted, visit.sent_form))
         return response
 
     def _message(self, visit: Visit, status: int, heading: str, message: str, **values: Any) -> Response:
@@ -168,6 +173,10 @@ class Pages:
             return respond_json(409, {"state": "stale", "url": visit.url()})
         if name == "enrol":
             return self._enrol_form(visit, 409, message, "")
+        if name in ("logout", "kept"):
+            again = self._get_logout(visit) if name == "logout" else self._get_kept(visit)
+            again.status_int = 409 if again.status_int == 200 else again.status_int
+            return again
         attempt, waiting = self._under_way(visit)
         if name == "code" and attempt and waiting and waiting.challenge.way.kind == "code":
             return self._code_page(visit, attempt, waiting, 409, message)
@@ -195,6 +204,7 @@ class Pages:
         """The page where a POST came from, with a message."""
         if again_at is not None:
             message += self._look.text("again", when=again_at - visit.context.at)
+            return _later(self._back(visit, name, status, message, field), again_at - visit.context.at)
         if name == "enrol":
             return self._enrol_form(visit, status, message, field)
         attempt, waiting = self._under_way(visit)
@@ -355,7 +365,8 @@ class Pages:
             return self._choose(visit if reason == "no_challenge" else renewed(visit), 422, self._look.text(text))
         status = 429 if outcome is Outcome.THROTTLED or answer.left == 0 else 422
         push_open = not waiting.candidate and any(way.kind == "wait" for way in self._backend.ways(attempt))
-        return self._code_page(visit, attempt, waiting, status, self._complaint(answer, visit.context.at, push_open=push_open))
+        page = self._code_page(visit, attempt, waiting, status, self._complaint(answer, visit.context.at, push_open=push_open))
+        return _later(page, answer.again_at - visit.context.at) if status == 429 and answer.again_at else page
 
     def _complaint(self, answer: Answer, now: int, *, push_open: bool) -> str:
         reason, left, text = answer.verdict.reason, answer.left, self._look.text
@@ -376,7 +387,7 @@ class Pages:
 
     def _get_kept(self, visit: Visit) -> Response:
         of = visit.fields.get("of", "")
-        form = self._kept.waiting(visit.login, of, visit.context.at)
+        form = self._kept.waiting(visit.login, of, visit.context.at) if self._is_sender(visit) else None
         if form is None:
             return self._message(visit, 404, "Nothing to send", self._look.text("kept.gone"))
         if not self._may_send(visit, form):
@@ -386,9 +397,14 @@ class Pages:
 
     def _post_kept(self, visit: Visit) -> Response:
         of, now = visit.fields.get("of", ""), visit.context.at
-        waiting = self._kept.waiting(visit.login, of, now)
+        waiting = self._kept.waiting(visit.login, of, now) if self._is_sender(visit) else None
         form = self._kept.take(visit.login, of, now) if waiting and self._may_send(visit, waiting) else None
         return self._get_kept(visit) if form is None else self._resend(visit, form)
+
+    @staticmethod
+    def _is_sender(visit: Visit) -> bool:
+        """Whether the form that is asked for came from this very browser."""
+        return visit.sent_form is not None and visit.sent_form[0] == visit.fields.get("of", "")
 
     def _may_send(self, visit: Visit, form: KeptForm) -> bool:
         """Whether the pass shows what the form's page asks for; otherwise the wall would only keep it again."""
@@ -480,7 +496,8 @@ class Pages:
         invited = mode == "invited" and self._invitation(visit) in user.invitations and self._invitation(visit) != ""
         if mode == "none" or (mode == "invited" and not invited) or (mode == "known" and not known):
             return self._page(visit, "closed.html", 403, mode=mode)
-        country = visit.fields.get("country", "") or profile.country or _region_of(profile.phone)
+        typed = visit.fields if visit.environ["REQUEST_METHOD"] == "POST" else {}
+        country = typed.get("country", "") or profile.country or _region_of(profile.phone)
         return self._page(
             visit,
             "enrol.html",
@@ -490,8 +507,9 @@ class Pages:
             known=known,
             countries=phones.countries(_language(profile.locale), self._settings.countries),
             country=country,
-            phone=visit.fields.get("phone", "") or profile.phone,
-            email=visit.fields.get("email", ""),
+            # SECURITY: what was typed, and nothing that the site knows: somebody who has the password only must not read the number here.
+            phone=typed.get("phone", ""),
+            email=typed.get("email", ""),
             ask_email=not profile.email and self._needs_email(),
             invite=visit.fields.get("invite", ""),
         )
@@ -544,6 +562,11 @@ class Pages:
 def _by_script(environ: Environ) -> bool:
     """Whether the waiting page's script asks, which reads JSON only."""
     return header(environ, "Accept") == "application/json"
+
+
+def _later(response: Response, seconds: int) -> Response:
+    response.headers["Retry-After"] = str(max(1, seconds))
+    return response
 
 
 def _carried(visit: Visit, name: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from authy_wsgi.attempts import ATTEMPT_SECONDS, REISSUE_SECONDS
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Context, Environ, Login, Need, Strength
+from authy_wsgi.pages.kept import KEPT_SECONDS
 from authy_wsgi.settings import Settings
 from authy_wsgi.site import RequestError, as_path, browser_family, client_network, header, plain_host, read_form, read_query, same_origin
 from authy_wsgi.tickets import LEEWAY, Pass, Tickets, cookie_values, new_id, set_cookie
@@ -37,12 +38,13 @@ class Visit:
     context: Context
     fields: Mapping[str, str] = field(repr=False)
     next: str = field(repr=False)
-    target: str
+    target: str = field(repr=False)  # with its query
     need: Need
     attempt_id: str
     minted: int
     kept: bool  # whether the attempt's id came in a cookie that is still good
     presented: Pass | None  # the live pass
+    sent_form: tuple[str, int] | None = None  # the attempt that a form of this browser is kept under, and since when
 
     def url(self, page: str = "/", **query: str) -> str:
         """The path of one of our pages, with the target carried along."""
@@ -95,21 +97,31 @@ class Reception:
 
     # The attempt's cookie
 
-    def attempt_cookie(self, attempt_id: str, minted: int) -> tuple[str, str]:
-        """The Set-Cookie header that names an attempt."""
-        token = self._tickets.sign("attempt", [1, attempt_id, minted])
+    def attempt_cookie(self, attempt_id: str, minted: int, sent_form: tuple[str, int] | None = None) -> tuple[str, str]:
+        """The Set-Cookie header that names an attempt, and the form that this browser had on its way."""
+        kept, at = sent_form or ("", 0)
+        token = self._tickets.sign("attempt", [1, attempt_id, minted, *(["" if kept == attempt_id else kept, at - minted] if sent_form else [])])
         return set_cookie(self._cookie, token, secure=self._settings.https, max_age=CSRF_SECONDS)
 
-    def _read_attempt(self, environ: Environ, now: int) -> tuple[str, int] | None:
+    def read_attempt(self, environ: Environ, now: int) -> tuple[str, int] | None:
+        """The id of the attempt that a request carries, and when its cookie was made."""
         for token in cookie_values(environ, self._cookie):
             match self._tickets.read("attempt", token):
-                case [1, str(attempt_id), int(minted)] if minted - LEEWAY <= now < minted + ATTEMPT_SECONDS + REISSUE_SECONDS:
+                case [1, str(attempt_id), int(minted), *_form] if minted - LEEWAY <= now < minted + ATTEMPT_SECONDS + REISSUE_SECONDS:
                     return attempt_id, minted
+        return None
+
+    def _read_sent_form(self, environ: Environ, now: int) -> tuple[str, int] | None:
+        """SECURITY: a form is sent on in the browser that sent it, and in no other of the same login: what a stranger had kept is not sent by its owner."""
+        for token in cookie_values(environ, self._cookie):
+            match self._tickets.read("attempt", token):
+                case [1, str(attempt_id), int(minted), str(kept), int(later)] if -LEEWAY <= now - minted - later < KEPT_SECONDS + LEEWAY:
+                    return kept or attempt_id, minted + later
         return None
 
     def attempt_of(self, environ: Environ, now: int) -> str:
         """The id of the attempt that a request carries, "" where it carries none."""
-        found = self._read_attempt(environ, now)
+        found = self.read_attempt(environ, now)
         return found[0] if found else ""
 
     def _has_cookie(self, environ: Environ) -> bool:
@@ -142,7 +154,7 @@ class Reception:
         token = fields.get("next", "") or query.get("next", "")
         found = self._read_target(token, login, now)
         base = str(environ.get("SCRIPT_NAME", ""))
-        attempt = self._read_attempt(environ, now)
+        attempt = self.read_attempt(environ, now)
         attempt_id, minted = attempt or (new_id(), now)
         context = Context(
             at=now,
@@ -165,6 +177,7 @@ class Reception:
             minted=minted,
             kept=attempt is not None,
             presented=presented,
+            sent_form=self._read_sent_form(environ, now),
         )
 
 

@@ -74,6 +74,11 @@ class Wall:
         }
         return respond_json(401, document, "application/problem+json", self._headers(need))
 
+    def sign_in_first(self, login_url: str) -> Response:
+        """For programs, where nobody is signed in and a view asks for a proof."""
+        document = {"type": "about:blank", "title": "Sign in first", "status": 403, "detail": "Nobody is signed in, so there is nobody who could confirm."}
+        return respond_json(403, {**document, **({"url": login_url} if login_url else {})}, "application/problem+json")
+
     def fault(self, environ: Environ, sentence: str, values: Mapping[str, Any]) -> Response:
         """Something that the gate needs is broken: nobody is let in, with 503 and when to try again."""
         headers = {"Retry-After": "10"}

@@ -311,9 +311,9 @@ class LedgerContract:
         assert size(ledger) >= 180
         # It is cleaned up by the way: at each so-many-th call, or at random.
         for number in range(4000):
-            ledger.put("now", b"value", 60, now=NOW + 100)
+            ledger.put("now", b"value", 60, now=NOW + 4000)
             if number % 50 == 0 and size(ledger) < 10:
                 break
         assert size(ledger) < 10
-        assert ledger.get("longer", now=NOW + 100) == b"value"
-        assert ledger.spend([budget(subject="longer", window=6000)], now=NOW + 100).left == (1,)
+        assert ledger.get("longer", now=NOW + 4000) == b"value"
+        assert ledger.spend([budget(subject="longer", window=6000)], now=NOW + 4000).left == (1,)

@@ -749,7 +749,8 @@ class Machine(RuleBasedStateMachine):
         chosen = page.forms[form % len(page.forms)]
         spoilt = self._spoilt_field(here, name, how, place, chosen.fields.get(name, ""))
         mark = marks.read(spoilt) if spoilt else None
-        holder = mark and mark.label == name and marks.holder(mark.secret, *here.login)
+        # An invitation is for a user, in whichever login; all else is for one login.
+        holder = mark and mark.label == name and marks.holder(mark.secret, here.login.user_id, "" if name == "invite" else here.login.session)
         under_way = name == "invite" and any(attempt.who == here.login for attempt in self.oracle.began)
         if not spoilt or under_way or (mark and mark.label == name and mark.secret in self.world.workers[worker].secrets and holder in mark.payload):
             return
