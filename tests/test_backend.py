@@ -17,6 +17,7 @@ from authy_wsgi.contracts import Challenge, Outcome, Verdict
 from authy_wsgi.errors import AttemptEnded, Refused
 from authy_wsgi.settings import LIMITS
 from authy_wsgi.site import client_network
+from authy_wsgi.tickets import Pass
 from tests.support import API_KEY, PHONE, START, World, session_for
 
 OTHER_PHONE = "+14085555271"
@@ -1420,3 +1421,119 @@ def test_a_callable_that_raises_changes_nothing(make_world: MakeWorld, caplog: p
     world = make_world(events=fail)
     assert enrol(world)
     assert "the events callable raised" in caplog.text
+
+
+# What an adversary read in the code
+
+
+@pytest.mark.parametrize("age", [0, 570])
+def test_a_denial_that_nobody_polls_for_pauses_pushes_however_old_the_attempt_was(world: World, age: int) -> None:
+    first = begin(world, session="thief")
+    world.clock.advance(age)
+    second = begin(world, session="thief")
+    send(world, first, "push")
+    world.phone().deny()
+    world.clock.advance(155)
+    assert refusal(lambda: send(world, second, "push")).rule == "push.pause"
+    assert [event.kind for event in world.events].count("denied") == 1
+    world.clock.advance(30)
+    assert refusal(lambda: send(world, second, "push")).rule == "push.pause"
+    assert [event.kind for event in world.events].count("denied") == 1
+    world.clock.advance(600)
+    send(world, begin(world, session="later"), "push")
+
+
+class Losing(MemoryLedger):
+    """A ledger whose next `pop` of a kind of record does not come back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loses = ""
+
+    def pop(self, key: str, *, now: int) -> bytes | None:
+        if self.loses and f":{self.loses}:" in key:
+            self.loses = ""
+            raise Unavailable("ledger", "ConnectionError")
+        return super().pop(key, now=now)
+
+
+def test_a_ledger_that_fails_while_tidying_takes_nothing_back() -> None:
+    ledger = Losing()
+    world = World(ledger=ledger)
+    enrol(world)
+    world.phone().install_app()
+    world.clock.advance(2 * DAY)
+    ledger.loses = "trying"
+    attempt = begin(world)
+    send(world, attempt, "app")
+    assert check(world, attempt, world.phone().app_code).grant is not None
+    ledger.loses = "inflight"
+    attempt = begin(world)
+    send(world, attempt, "push")
+    world.phone().deny()
+    world.clock.advance(1)
+    assert poll(world, attempt).verdict.outcome is Outcome.DENIED
+    assert world.kinds()[-1] == "denied"
+    world.clock.advance(155)
+    assert refusal(lambda: send(world, begin(world), "push")).rule == "push.pause"
+
+
+def test_however_often_somebody_asks_the_provider_is_asked_about_a_push_once_a_second(world: World) -> None:
+    attempt = begin(world)
+    send(world, attempt, "push")
+    other = begin(world, session="other")
+    send(world, other, "app")
+    before = len(world.calls("approval_requests/status"))
+    for _ in range(20):
+        with pytest.raises(Refused):
+            send(world, other, "push")
+        check(world, other, WRONG)
+    assert len(world.calls("approval_requests/status")) - before <= 1
+    world.clock.advance(1)
+    world.phone().deny()
+    with pytest.raises(Throttled):
+        send(world, other, "push")
+
+
+def test_the_last_try_says_when_there_will_be_another_one(world: World) -> None:
+    for number in range(20):
+        if number and number % 5 == 0:
+            world.clock.advance(16 * MINUTE)
+        answer = guess(world)
+    assert answer.left == 0
+    assert answer.again_at is not None
+    assert answer.again_at - world.clock() == DAY - 3 * 16 * MINUTE
+    world.clock.advance(16 * MINUTE)
+    assert guess(world).again_at == answer.again_at
+
+
+def test_a_pass_that_was_ended_takes_no_factor_away(world: World) -> None:
+    grant = enrol(world, "bob", OTHER_PHONE)
+    held = Pass(grant.pass_id, "", grant.epoch, grant.proofs)
+    context = world.backend.context()
+    attempt = world.backend.begin(Login("bob", "s"), context=context, purpose="change", presented=held)
+    world.backend.log_out(Login("bob", "s"), held, "", world.backend.context())
+    with pytest.raises(AttemptEnded):
+        world.backend.remove(attempt, world.backend.accounts.user("bob").factors[0].id, world.backend.context())
+    assert len(world.backend.accounts.user("bob").factors) == 1
+
+
+def test_canonical_makes_one_login_of_what_an_app_hands_to_the_backend(make_world: MakeWorld) -> None:
+    world = make_world(canonical=str.lower)
+    enrol(world, "ALICE")
+    assert world.backend.accounts.user("alice").factors
+    attempt = begin(world, "Alice")
+    assert attempt.login.user_id == "alice"
+    found = world.backend.find(attempt.id, Login("aLICE", "s"), world.clock())
+    assert found is not None
+
+
+def test_what_an_administrator_opened_stays_open_for_as_long_as_the_longest_window(make_world: MakeWorld) -> None:
+    world = make_world(limits={"code.user": [(3, 60 * DAY)], "code.reference": [(1000, DAY)], "code.attempt": [(1000, 600)]})
+    enrol(world)
+    world.phone().install_app()
+    for _ in range(3):
+        guess(world)
+    world.backend.open("alice")
+    world.clock.advance(33 * DAY)
+    assert guess(world).left == 2

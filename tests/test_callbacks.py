@@ -853,3 +853,17 @@ def test_the_callback_url_follows_prefix_and_name() -> None:
             World(**more)
     with pytest.raises(Misconfigured, match="callback_method"):
         World(client={"callback_url": ORIGIN + HERE, "callback_method": "PUT"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"!" * 30_000: [1] * 10_000}),
+        json.dumps({"!" * 150: [1] * 20_000}),
+        json.dumps({"a": {str(number): 1 for number in range(6_000)}}),
+    ],
+    ids=["a long name over many leaves", "many leaves", "many members"],
+)
+def test_what_would_be_long_work_before_the_signature_is_looked_at_is_refused(body: str) -> None:
+    world = CalledBack()
+    refused(world, world.sign({"status": "approved"})._replace(body=body.encode()), 403)

@@ -79,6 +79,32 @@ def test_check_fails_where_the_provider_does_not_answer(folder: Path) -> None:
     assert "Providers" not in run(folder, "check", "--offline", "--app", "shop:application")
 
 
+def test_check_asks_identity_store_and_ledger_as_a_request_would(folder: Path) -> None:
+    said = run(folder, "check", "--offline", "--app", "shop:application")
+    assert "identity: answers" in said
+    assert "users: answers" in said
+    broken = SITE.format(key=API_KEY, url="http://127.0.0.1:9").replace("identity=remote_user", "identity=lambda environ: environ['nothing']")
+    (folder / "shop.py").write_text(broken)
+    assert "identity: does not work. KeyError" in run(folder, "check", "--offline", "--app", "shop:application", status=1)
+    (folder / "shop.py").write_text(broken.replace("environ['nothing']", "'alice'"))
+    assert "takes a request without any cookie or header for alice" in run(folder, "check", "--offline", "--app", "shop:application")
+    (folder / "shop.py").write_text(
+        broken.replace("environ['nothing']", "None").replace("https=False", 'https=False, ledger=RedisLedger("redis://127.0.0.1:9/0")')
+    )
+    text = (folder / "shop.py").read_text()
+    (folder / "shop.py").write_text("from authy_wsgi.ledgers.redis import RedisLedger\n" + text)
+    assert "ledger: does not work. Unavailable" in run(folder, "check", "--offline", "--app", "shop:application", status=1)
+
+
+def test_a_module_that_the_site_needs_is_named(folder: Path) -> None:
+    (folder / "shop.py").write_text("import nothing_of_that_name\n")
+    assert "shop needs the module 'nothing_of_that_name'" in run(folder, "check", "--app", "shop:application", status=1)
+
+
+def test_a_user_for_check_needs_a_path(folder: Path) -> None:
+    assert "--user needs --path" in run(folder, "check", "--app", "shop:application", "--user", "alice", status=1)
+
+
 def test_wrong_settings_are_listed(folder: Path) -> None:
     (folder / "bad.py").write_text("from authy_wsgi import SecondFactor\napplication = SecondFactor(None)\n")
     said = run(folder, "check", "--app", "bad:application", status=1)
@@ -94,7 +120,7 @@ def test_an_app_that_is_not_there_is_named(folder: Path, app: str, says: str) ->
 
 def test_users_from_the_empty_state_to_administration(folder: Path) -> None:
     app = ("--app", "shop:application")
-    assert "Nobody has added a factor yet" in run(folder, "users", "list", *app)
+    assert f"Nobody has added a factor yet in {folder}/second-factor.db" in run(folder, "users", "list", *app)
     assert "no record of 'alice'" in run(folder, "users", "show", "alice", *app, status=1)
     add = (
         "from shop import store; from authy_wsgi.contracts import User, Factor; "
@@ -109,6 +135,9 @@ def test_users_from_the_empty_state_to_administration(folder: Path) -> None:
     assert "in order" in run(folder, "users", "show", "alice", *app)
     run(folder, "users", "disable", "alice", *app)
     assert "disabled" in run(folder, "users", "list", *app)
+    run(folder, "users", "enable", "alice", *app)
+    assert "disabled" not in run(folder, "users", "list", *app)
+    run(folder, "users", "disable", "alice", *app)
     run(folder, "users", "disable", "alice", "--undo", *app)
     assert "no factor any more" in run(folder, "users", "reset", "alice", *app)
     assert "enrolment: invited" in run(folder, "users", "show", "alice", *app)

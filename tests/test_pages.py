@@ -281,3 +281,33 @@ def test_an_attempt_of_another_login_behaves_as_none(world: World, alice: Browse
     assert response.status_int in (409, 422)
     assert thief.cookie() is None
     assert alice.enter(page, code).status_int == 303
+
+
+def test_a_page_to_sign_out_that_was_open_too_long_comes_back_as_itself(world: World, alice: Browser) -> None:
+    alice.enter(alice.choose(alice.visit(), "sms"), world.phone().code)
+    page = alice.get("/second-factor/logout")
+    world.clock.advance(12 * 60)
+    alice.get("/second-factor/?again=1")
+    again = alice.submit(form_to(page, "/logout"))
+    assert again.status_int in (303, 409)
+    if again.status_int == 409:
+        assert form_to(again, "/logout").submit(headers=HTML, status="*").status_int == 303
+    assert alice.get("/members").status_int == 303
+
+
+def test_too_often_says_when_to_come_back_in_a_header_too(world: World, alice: Browser) -> None:
+    page = alice.choose(alice.visit(), "sms")
+    for _ in range(5):
+        answer = alice.enter(page, "1111111")
+    assert answer.status_int == 429
+    assert int(answer.headers["Retry-After"]) == 15 * 60
+    assert "Come back in 15 minutes" in words(answer)
+
+
+def test_a_number_that_the_site_knows_is_not_shown_to_whoever_has_the_password_only() -> None:
+    world = World(profile=lambda _user: Profile(phone="+14085555270", email="alice@example.com"))
+    page = world.browser("alice").visit()
+    assert "5270" not in page.text.replace("-", "").replace(" ", "")
+    linked = world.browser("alice").get("/second-factor/enrol?phone=408-555-9999&email=evil@example.com")
+    assert "9999" not in linked.text
+    assert "evil@" not in linked.text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from authy_wsgi import NOT_NEEDED, Need, Strength, for_users, where_enrolled
+from authy_wsgi import NOT_NEEDED, Login, Need, Strength, by_path, for_users, where_enrolled
 from authy_wsgi.policy import Exemptions
 from tests.support import Browser, World
 
@@ -160,3 +160,22 @@ def test_idle_ends_a_pass_that_nobody_uses() -> None:
         assert browser.get("/members").status_int == 200
     world.clock.advance(661)
     assert browser.get("/members").status_int == 303
+
+
+@pytest.mark.parametrize("spelling", ["john", "JOHN", "John ", "\uff4aohn"])
+def test_for_users_knows_every_spelling_of_those_it_names(spelling: str) -> None:
+    for policy in (for_users({"john"}), for_users(["JOHN"]), for_users("john")):
+        assert policy({}, Login(spelling)) == Need()
+        assert policy({}, Login("jane")) is NOT_NEEDED
+        assert policy({}, Login("j")) is NOT_NEEDED
+
+
+def test_a_very_long_path_is_judged_like_a_short_one() -> None:
+    policy = by_path({"/pay": Need(max_age=60), "/pay/back/office": Need(max_age=5)})
+    assert policy({"SCRIPT_NAME": "", "PATH_INFO": "/pay" + "/x" * 30_000}, Login("alice")) == Need(max_age=60)
+    assert policy({"SCRIPT_NAME": "", "PATH_INFO": "/pay/back/office" + "/x" * 30_000}, Login("alice")) == Need(max_age=5)
+
+
+def test_a_need_that_can_never_be_met_is_refused() -> None:
+    with pytest.raises(ValueError, match="never be met"):
+        Need(max_age=-1)

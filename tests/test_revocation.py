@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from authy_wsgi import MemoryLedger, MemoryStore, Misconfigured, Need, SQLStore, by_path
+from authy_wsgi.contracts import User
 from authy_wsgi.ledgers.redis import RedisLedger
 from tests.support import Browser, World, form_to, way_form, words
 
@@ -242,3 +244,34 @@ def test_a_push_page_left_open_over_an_outage_goes_on(new_redis: Any) -> None:
         world.clock.advance(2)
         assert alice.poll(page)["state"] == "approved"
         assert is_in(alice)
+
+
+class Slow(MemoryStore):
+    """A store that lets go of one reading when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.go_on = threading.Event(), threading.Event()
+        self.slow: threading.Thread | None = None
+
+    def get(self, user_id: str) -> User | None:
+        found = super().get(user_id)
+        if threading.current_thread() is self.slow:
+            self.read.set()
+            assert self.go_on.wait(10)
+        return found
+
+
+def test_a_reading_that_began_before_a_revocation_is_not_remembered_after_it() -> None:
+    store = Slow()
+    world = World(users=store, validate=False)
+    alice = world.browser("alice")
+    alice.enrolled()
+    world.clock.advance(61)
+    store.slow = threading.Thread(target=lambda: alice.get("/members"))
+    store.slow.start()
+    assert store.read.wait(10)
+    world.backend.revoke("alice")
+    store.go_on.set()
+    store.slow.join()
+    assert alice.get("/members").status_int == 303

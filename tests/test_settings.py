@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from authy_wsgi import AuthyClient, MemoryLedger, MemoryStore, Misconfigured, SecondFactor, remote_user
+from authy_wsgi import AuthyClient, MemoryLedger, MemoryStore, Misconfigured, SecondFactor, SQLStore, Unavailable, remote_user
+from authy_wsgi.database import Database
 from authy_wsgi.settings import LIMITS, Settings, contrast
 from tests.support import API_KEY, SECRET, CountingApp, World
 from tools import settings_page
@@ -180,3 +182,42 @@ def test_every_setting_has_a_help_text_and_the_page_is_made_of_them() -> None:
 def test_contrast_is_wcags() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_two_limits_for_one_window_are_a_fault() -> None:
+    assert "two limits for one window" in faults(limits={"code.user": [(4, 60), (3, 60)]})[0]
+
+
+def test_a_star_in_an_exemption_is_a_fault() -> None:
+    assert "means nothing here" in faults(exempt="/static/*")[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgres://db/x", "postgresql://... instead of postgres://"),
+        ("mysql+pymysql://db/x", "mysql is no database"),
+        ("nonsense", "sqlite:///"),
+    ],
+)
+def test_a_database_that_cannot_be_is_named(url: str, says: str) -> None:
+    with pytest.raises(Misconfigured, match=re.escape(says)):
+        SQLStore(url)
+
+
+def test_a_databases_password_is_shown_nowhere() -> None:
+    database = Database("postgresql+psycopg://app:CANARY@127.0.0.1:1/db?password=CANARY")
+    assert "CANARY" not in repr(database)
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1") as caught:
+        database.version()
+    assert "CANARY" not in str(caught.value)
+
+
+def test_a_ledger_that_counts_as_false_is_the_ledger_all_the_same() -> None:
+    class Empty(MemoryLedger):
+        def __len__(self) -> int:
+            return 0
+
+    ledger = Empty()
+    gate = SecondFactor(**good(ledger=ledger, single_process=True))
+    assert gate.backend.ledger is ledger
