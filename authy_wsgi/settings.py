@@ -105,7 +105,8 @@ class Settings:
     code_memory: int = _setting(_HOUR, "How long an accepted code is remembered, so that it is good once.")
     enforce: bool = _setting(True, "False only reports what would have been asked (proven(environ).enforced is False).")
     ledger: Ledger | None = _setting(
-        None, "Where limits and attempts live: SQLLedger(url), RedisLedger(url) or MemoryLedger(). Default: the database of a SQLStore."
+        None,
+        "Where limits and attempts live: SQLLedger(url), authy_wsgi.ledgers.redis.RedisLedger(url) or MemoryLedger(). Default: the database of a SQLStore.",
     )
     events: Callable[[Event], object] | None = _setting(None, "Called with each Event, after it is durable.")
     single_process: bool = _setting(False, "True promises that one process serves the site, so that memory will do for store and ledger.")

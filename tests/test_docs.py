@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,7 @@ def test_the_policy_of_the_step_up_page_asks_as_it_says() -> None:
 
 def test_the_notices_of_the_events_page_are_not_as_many_as_a_stranger_likes() -> None:
     names: dict[str, Any] = {}
-    exec(blocks("docs/events.md", "python")[0], names)
+    exec(blocks("docs/events.md", "python")[1], names)
     mails: list[tuple[str, str]] = []
     ledger = MemoryLedger()
     world = World(ledger=ledger, events=names["Notices"](ledger, lambda *mail: mails.append(mail)))
@@ -133,3 +135,16 @@ def test_no_page_of_ours_asks_for_a_foreign_url() -> None:
     for path in [*(ROOT / "authy_wsgi").rglob("*.html"), *(ROOT / "authy_wsgi").rglob("*.css"), *(ROOT / "authy_wsgi").rglob("*.js")]:
         assert not re.search(r"""(src|href|url|action)\s*[=(]\s*["']?(https?:)?//""", path.read_text()), path
     assert "http" not in words(World().browser("alice").visit())
+
+
+def test_the_handler_of_the_events_page_shows_one_line_of_json_each(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("authy_wsgi.events")
+    before = log.level, list(log.handlers)
+    try:
+        exec(blocks("docs/events.md", "python")[0], {})
+        World().browser("alice").enrol()
+    finally:
+        log.setLevel(before[0])
+        log.handlers[:] = before[1]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [line["kind"] for line in lines] == ["challenged", "sent"]
