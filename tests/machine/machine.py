@@ -233,7 +233,7 @@ class Machine(RuleBasedStateMachine):
             return self._wait_for_phone(browser, page, form, worker, answer, **more)
         if form := page.form("/enrol"):
             user_id = browser.login.user_id if browser.login else "carol"
-            filled = {} if self.world.options.enrolment == "known" else {"phone": self._number(user_id), "country": "US"}
+            filled = {"phone": self._number(user_id), "country": "US"} if "phone" in form.fields else {}
             return self._press(browser, page, form, worker=worker, **filled, **more)
         if browser.login and "takes an invitation" in page.seen.text:
             return self._get(browser, f"{PREFIX}/enrol?invite={self._invite(browser.login.user_id, worker)}", worker=worker)
