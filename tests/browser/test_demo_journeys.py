@@ -31,7 +31,7 @@ def test_joining_enrolling_and_signing_in_by_text_message(people: People) -> Non
     alice.arrives("Prove your phone")
     assert alice.page.evaluate("document.activeElement.id") == "code"
     alice.enter(alice.wrong())
-    alice.says("That code is not right. Check the newest message and try again. 4 tries left.")
+    alice.says("That code is not right. Check it and try again. 4 tries left.")
     assert alice.page.get_by_label("Code").input_value() == ""
     code = alice.read_code()
     alice.enter(f"{code[:3]} {code[3:]}")
