@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -76,6 +76,11 @@ class UnderWay(NamedTuple):
     attempt: Attempt
     waiting: Waiting | None
     outcome: Grant | str | None
+    said: Sequence[Found] | None = None  # OF_A_PUSH of its challenge, where the same reading has brought them
+
+
+# What is noted of a push: what the phone has said, that its provider called, that it was asked just now.
+OF_A_PUSH = ("answer", "hint", "asked")
 
 
 class Attempts:
@@ -85,6 +90,7 @@ class Attempts:
         self._records = records
         # Written once under a random id, so that what was read once never changes; which one is current is asked each time.
         self._challenges: dict[str, Mapping[str, Any]] = {}
+        self._current: dict[str, str] = {}  # attempt -> its challenge when this worker last looked: a guess of what to read along
 
     def begin(self, attempt: Attempt, now: int) -> Attempt | None:
         """Write the attempt down; if its id is there already, the one that is: None where that is somebody else's or has another purpose."""
@@ -144,13 +150,19 @@ class Attempts:
     def under_way(self, attempt_id: str, login: Login, now: int, need: Need) -> UnderWay | None:
         """The attempt, its challenge and its outcome, with as few readings as can be: what a waiting page asks for each second."""
         key = key_of(attempt_id, login)
-        stored, current, granted = self._records.many(("attempt", key), ("attempt-now", key), ("grant", key), now=now)
+        guess = self._current.get(key, "")
+        along = [(kind, guess) for kind in OF_A_PUSH] if guess else []
+        stored, current, granted, *said = self._records.many(("attempt", key), ("attempt-now", key), ("grant", key), *along, now=now)
         attempt = self._same(stored.value, login, now, need)
         if attempt is None:
             return None
         kept = self._challenge_of(current.value, now) if current.value else None
-        waiting = _waiting(kept) if kept is not None and kept["attempt"] == attempt.key else None
-        return UnderWay(attempt, waiting, _outcome(granted, login))
+        if kept is None or kept["attempt"] != attempt.key:
+            return UnderWay(attempt, None, _outcome(granted, login))
+        if len(self._current) >= _CHALLENGES_KEPT:
+            self._current.clear()
+        self._current[key] = current.value
+        return UnderWay(attempt, _waiting(kept), _outcome(granted, login), said if guess == current.value else None)
 
     def _challenge_of(self, cid: str, now: int) -> Mapping[str, Any] | None:
         kept: Mapping[str, Any] | None = self._challenges.get(cid)

@@ -454,7 +454,7 @@ class Backend:
         waiting = seen.waiting
         if waiting is None or waiting.challenge.way.kind != "wait":
             return _answer(Outcome.EXPIRED, "no_challenge")
-        said = self._pushes.said(attempt, waiting, lambda: self._holder(self._current(attempt, now), waiting)[0], context)
+        said = self._pushes.said(attempt, waiting, lambda: self._holder(self._current(attempt, now), waiting)[0], context, seen.said)
         outcome = Outcome(said["outcome"])
         if outcome is Outcome.APPROVED:
             return self._approved(attempt, waiting, said, context)

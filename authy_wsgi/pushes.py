@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from authy_wsgi.accounts import Accounts
-from authy_wsgi.attempts import Attempt, Attempts, Waiting
+from authy_wsgi.attempts import OF_A_PUSH, Attempt, Attempts, Waiting
 from authy_wsgi.contracts import Challenge, Client, Context, Hears, Outcome, Polls, User, Verdict, Way
 from authy_wsgi.errors import Misconfigured, Refused, SecondFactorError, Throttled, Unavailable
 from authy_wsgi.limits import Limits
-from authy_wsgi.records import Records, until
+from authy_wsgi.records import Found, Records, until
 from authy_wsgi.tickets import LEEWAY, new_id
 
 PAUSE_SECONDS = 600  # how long a denial stops further pushes
@@ -80,10 +80,10 @@ class Pushes:
 
     # What the phone has said
 
-    def said(self, attempt: Attempt, waiting: Waiting, holder: Callable[[], User], context: Context) -> Mapping[str, Any]:
-        """What the phone has said so far: what is written down, else what the provider says, where it may be asked now."""
+    def said(self, attempt: Attempt, waiting: Waiting, holder: Callable[[], User], context: Context, noted: Sequence[Found] | None = None) -> Mapping[str, Any]:
+        """What the phone has said so far: what is written down (`noted`, if it has just been read), else what the provider says, where it may be asked."""
         cid, now = waiting.challenge.id, context.at
-        stored, hint, asked = self._records.many(("answer", cid), ("hint", cid), ("asked", cid), now=now)
+        stored, hint, asked = noted or self._records.many(*((kind, cid) for kind in OF_A_PUSH), now=now)
         if stored.value is not None:
             return dict(stored.value)
         if not self._may_ask(waiting.challenge, now, hinted=hint.there, asked=asked.there):

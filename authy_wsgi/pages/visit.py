@@ -45,6 +45,7 @@ class Visit:
     kept: bool  # whether the attempt's id came in a cookie that is still good
     presented: Pass | None  # the live pass
     sent_form: tuple[str, int] | None = None  # the attempt that a form of this browser is kept under, and since when
+    has_cookie: bool = False  # whether the browser brings a cookie of an attempt, however old
 
     def url(self, page: str = "/", **query: str) -> str:
         """The path of one of our pages, with the target carried along."""
@@ -103,18 +104,27 @@ class Reception:
         token = self._tickets.sign("attempt", [1, attempt_id, minted, *(["" if kept == attempt_id else kept, at - minted] if sent_form else [])])
         return set_cookie(self._cookie, token, secure=self._settings.https, max_age=CSRF_SECONDS)
 
+    def _cookies(self, environ: Environ) -> list[Any]:
+        """What the cookies of attempts say, those that are ours."""
+        return [said for token in cookie_values(environ, self._cookie) if (said := self._tickets.read("attempt", token))]
+
     def read_attempt(self, environ: Environ, now: int) -> tuple[str, int] | None:
         """The id of the attempt that a request carries, and when its cookie was made."""
-        for token in cookie_values(environ, self._cookie):
-            match self._tickets.read("attempt", token):
+        return self._attempt_in(self._cookies(environ), now)
+
+    @staticmethod
+    def _attempt_in(cookies: list[Any], now: int) -> tuple[str, int] | None:
+        for said in cookies:
+            match said:
                 case [1, str(attempt_id), int(minted), *_form] if minted - LEEWAY <= now < minted + ATTEMPT_SECONDS + REISSUE_SECONDS:
                     return attempt_id, minted
         return None
 
-    def _read_sent_form(self, environ: Environ, now: int) -> tuple[str, int] | None:
+    @staticmethod
+    def _sent_form_in(cookies: list[Any], now: int) -> tuple[str, int] | None:
         """SECURITY: a form is sent on in the browser that sent it, and in no other of the same login: what a stranger had kept is not sent by its owner."""
-        for token in cookie_values(environ, self._cookie):
-            match self._tickets.read("attempt", token):
+        for said in cookies:
+            match said:
                 case [1, str(attempt_id), int(minted), str(kept), int(later)] if -LEEWAY <= now - minted - later < KEPT_SECONDS + LEEWAY:
                     return kept or attempt_id, minted + later
         return None
@@ -123,9 +133,6 @@ class Reception:
         """The id of the attempt that a request carries, "" where it carries none."""
         found = self.read_attempt(environ, now)
         return found[0] if found else ""
-
-    def _has_cookie(self, environ: Environ) -> bool:
-        return any(self._tickets.read("attempt", token) for token in cookie_values(environ, self._cookie))
 
     # The CSRF token
 
@@ -140,7 +147,7 @@ class Reception:
             case [1, str(attempt_id), str(holder), int(at)] if (
                 holder in self._tickets.holders(visit.login) and at - LEEWAY <= visit.context.at < at + CSRF_SECONDS
             ):
-                if not self._has_cookie(visit.environ):
+                if not visit.has_cookie:
                     raise CookieMissing(400, "cookie")
                 return visit.kept and attempt_id == visit.attempt_id
         raise Untrusted(403, "untrusted")
@@ -154,7 +161,8 @@ class Reception:
         token = fields.get("next", "") or query.get("next", "")
         found = self._read_target(token, login, now)
         base = str(environ.get("SCRIPT_NAME", ""))
-        attempt = self.read_attempt(environ, now)
+        cookies = self._cookies(environ)
+        attempt = self._attempt_in(cookies, now)
         attempt_id, minted = attempt or (new_id(), now)
         context = Context(
             at=now,
@@ -177,7 +185,8 @@ class Reception:
             minted=minted,
             kept=attempt is not None,
             presented=presented,
-            sent_form=self._read_sent_form(environ, now),
+            sent_form=self._sent_form_in(cookies, now),
+            has_cookie=bool(cookies),
         )
 
 
