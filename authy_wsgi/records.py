@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from authy_wsgi.contracts import Ledger, ReadsMany
@@ -41,6 +42,8 @@ class Records:
         self._ledger = ledger
         self._get_many = ledger.get_many if isinstance(ledger, ReadsMany) else None
         self._tickets = tickets
+        # What a sealed text says never changes, and a waiting page reads the same few each second.
+        self._unseal = lru_cache(maxsize=2048)(tickets.unseal)
         self._instance = instance
 
     def _key(self, kind: str, parts: tuple[str, ...]) -> str:
@@ -77,7 +80,7 @@ class Records:
         return self._tickets.seal(json.dumps(value, separators=(",", ":")).encode())
 
     def _opened(self, stored: bytes) -> Any:
-        plain = self._tickets.unseal(stored)
+        plain = self._unseal(stored)
         return None if plain is None else json.loads(plain)
 
 
