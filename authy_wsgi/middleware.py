@@ -271,6 +271,20 @@ class SecondFactor:
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
+    def confirm(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | None) -> Response | None:
+        """For an integration, right before a view runs: None where the app acts for nobody, or for the very login that `gate` has judged.
+
+        SECURITY: something between gate and view (a token, another middleware) may have let in somebody else; what was proved is not theirs. That is refused
+        wherever that one would be asked, and said in the log, because our pages could never serve them.
+        """
+        try:
+            who = self._whose(environ, login)
+            if who is None or who == environ.get(self._login_key) or self._judge(environ, who) is None:
+                return None
+            raise Misconfigured("the app acts for somebody whom the gate was not asked about: have it stand behind whatever lets people in")
+        except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
+            return self._fault(environ, fault)
+
     def _demanded(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | EllipsisType | None) -> Login | None:
         """Whose proof a view asks for: the login that the gate has judged, or, in front of it, the one given."""
         judged: Login | None = environ.get(self._login_key)

@@ -947,7 +947,7 @@ def viewed(read: Callable[[dict[str, Any]], Any], **more: Any) -> tuple[World, B
 
     views = Views(read, **more)
     world = World(app=views)
-    django_site.make(world.settings)  # Django's settings, which QueryDict reads
+    django_site.configure()  # QueryDict reads Django's settings
     views.gate = world.gate
     browser = world.browser()
     browser.enrolled()

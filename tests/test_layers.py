@@ -37,6 +37,7 @@ FLOORS = {
     "authy_wsgi.site": 5,
     "authy_wsgi.pages": 7,
     "authy_wsgi.middleware": 8,
+    "authy_wsgi.integrations": 9,
     "authy_wsgi.emulator": 8,
     "authy_wsgi.explain": 9,
     "authy_wsgi.cli": 10,
@@ -67,10 +68,25 @@ DOORS = {
     "jinja2": {"authy_wsgi.pages.look", "authy_wsgi.emulator.phones"},
     "cryptography": {"authy_wsgi.tickets"},
     "segno": {"authy_wsgi.emulator.picture"},
+    # A framework is imported by its own module alone.
+    "bottle": {"authy_wsgi.integrations.bottle"},
+    "flask": {"authy_wsgi.integrations.flask"},
+    "pyramid": {"authy_wsgi.integrations.pyramid"},
+    "django": {
+        f"authy_wsgi.integrations.django.{part}"
+        for part in ("apps", "checks", "decorators", "factor", "middleware", "models", "store", "migrations.0001_initial")
+    },
 }
 
 # Imported where it is used: a site that never runs the emulator does not load it.
 LAZY = {("authy_wsgi.cli", f"authy_wsgi.emulator.{module}") for module in ("callbacks", "rules", "server", "storage")}
+# Extras, and what Django lets nobody import before its apps are loaded.
+LAZY |= {("authy_wsgi.integrations.texts", "authy_wsgi.ledgers.redis"), ("authy_wsgi.integrations.flask", "flask_login")}
+LAZY |= {("authy_wsgi.integrations.django.store", "authy_wsgi.integrations.django.models")}
+LAZY |= {
+    ("authy_wsgi.integrations.django.apps", late)
+    for late in ("django.contrib.auth.signals", "authy_wsgi.integrations.django.checks", "authy_wsgi.integrations.django.factor")
+}
 
 
 def module_name(path: Path) -> str:

@@ -1,39 +1,28 @@
-"""Bottle: a `before_request` hook. Bottle takes no WSGI app as an answer, so `answered` makes its own kind of response of one."""
+"""Bottle, with the plugin; the site keeps its login in a signed cookie of Bottle's."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from bottle import Bottle, HTTPResponse, request, response
+from bottle import Bottle, request, response
 
-from authy_wsgi import Login, SecondFactor
+from authy_wsgi import Login
+from authy_wsgi import SecondFactor as Core
+from authy_wsgi.integrations.bottle import SecondFactor
 
 from .site import KEY, new_login_id, shown
 
 
-def glue(app: Bottle, second_factor: SecondFactor) -> None:
-    @app.hook("before_request")
-    def gate() -> None:
-        answered(second_factor.gate(request.environ, login()))
-
-
-def answered(answer: Any) -> None:
-    if answer is not None:
-        head: list[Any] = []
-        body = answer(request.environ, lambda *given: head.extend(given))
-        raise HTTPResponse(body, *head)
-
-
-def login() -> Login | None:
+def login(_environ: dict[str, Any]) -> Login | None:
     found = request.get_cookie("bottle", secret=KEY)
     return Login(*json.loads(found)) if found else None
 
 
-def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
-    second_factor = SecondFactor(**settings)
+def make(settings: dict[str, Any]) -> tuple[Core, Any]:
     app = Bottle()
-    glue(app, second_factor)
+    second_factor = SecondFactor(**{**settings, "identity": login})
+    app.install(second_factor)
 
     @app.get("/")
     def front() -> str:
@@ -48,9 +37,8 @@ def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
     def save() -> str:
         return shown("saved", request.environ)
 
-    @app.route("/pay", method=["GET", "POST"])
+    @app.route("/pay", method=["GET", "POST"], second_factor_max_age=60)
     def pay() -> str:
-        answered(second_factor.require(request.environ, login(), max_age=60))
         return shown("paid", request.environ)
 
     @app.post("/login")
@@ -63,7 +51,4 @@ def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
         response.delete_cookie("bottle", path="/")
         return "signed out"
 
-    return second_factor, app
-
-
-GLUE = (glue, answered)
+    return second_factor.core, app

@@ -1,43 +1,30 @@
-"""Django: a middleware below the session's. Django takes no WSGI app as an answer, so `answered` makes its own kind of response of one.
+"""Django with its own users, sessions and database, and the middleware behind them.
 
-The settings are made in this process, once, and hold nothing that reaches beyond Django: no logging, no time zone, no database.
+The settings are made in this process, once, and hold nothing that reaches beyond Django: no logging, no time zone, a database in a file of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import tempfile
 from typing import Any
 
 import django
 from django.conf import settings
+from django.contrib.auth import login, logout
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import re_path
 
-from authy_wsgi import Login, SecondFactor
+from authy_wsgi import SecondFactor
 
-from .site import KEY, new_login_id, shown
+from .site import KEY, shown
 
-
-def glue(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    gate = settings.SECOND_FACTOR.gate
-    return lambda request: answered(gate(request.environ, login(request)), request) or get_response(request)
-
-
-def answered(answer: Any, request: Any) -> HttpResponse | None:
-    if answer is None:
-        return None
-    head: list[Any] = []
-    response = HttpResponse(answer(request.environ, lambda *given: head.extend(given)), status=int(head[0][:3]))
-    for name, value in head[1]:
-        keep = response.cookies.load if name == "Set-Cookie" else partial(response.__setitem__, name)
-        keep(value)
-    return response
-
-
-def login(request: Any) -> Login | None:
-    return Login(request.session["user"], request.session["login_id"]) if "user" in request.session else None
+APPS = "authy_wsgi.integrations.django"
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "authy_wsgi.integrations.django.middleware.SecondFactorMiddleware",
+]
 
 
 def front(request: Any) -> HttpResponse:
@@ -49,17 +36,21 @@ def members(request: Any) -> HttpResponse:
 
 
 def pay(request: Any) -> HttpResponse:
-    answer = settings.SECOND_FACTOR.require(request.environ, login(request), max_age=60)
-    return answered(answer, request) or HttpResponse(shown("paid", request.environ))
+    from authy_wsgi.integrations.django.decorators import second_factor_required
+
+    return second_factor_required(max_age=60)(lambda request: HttpResponse(shown("paid", request.environ)))(request)
 
 
 def sign_in(request: Any) -> HttpResponse:
-    request.session["user"], request.session["login_id"] = request.POST["user"], new_login_id()
+    from .django_people.models import Person
+
+    person, _ = Person.objects.get_or_create(name=request.POST["user"])
+    login(request, person, backend="django.contrib.auth.backends.ModelBackend")
     return HttpResponse("signed in")
 
 
 def sign_out(request: Any) -> HttpResponse:
-    request.session.flush()
+    logout(request)
     return HttpResponse("signed out")
 
 
@@ -72,19 +63,32 @@ urlpatterns = [
 ]
 
 
+def configure() -> None:
+    """Django's settings, once in a process; and its tables."""
+    if settings.configured:
+        return
+    settings.configure(
+        SECRET_KEY=KEY * 2,
+        ROOT_URLCONF=__name__,
+        ALLOWED_HOSTS=["site.example"],
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions", "tests.frameworks.django_people", APPS],
+        AUTH_USER_MODEL="django_people.Person",
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{tempfile.mkdtemp()}/site.db", "OPTIONS": {"timeout": 20}}},
+        MIDDLEWARE=MIDDLEWARE,
+        LOGIN_URL="/login",
+        LOGGING_CONFIG=None,
+        USE_TZ=True,
+    )
+    django.setup(set_prefix=False)
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, run_syncdb=True)
+
+
 def make(given: dict[str, Any]) -> tuple[SecondFactor, Any]:
-    if not settings.configured:
-        settings.configure(
-            SECRET_KEY=KEY,
-            ROOT_URLCONF=__name__,
-            ALLOWED_HOSTS=["site.example"],
-            SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
-            MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", f"{__name__}.glue"],
-            LOGGING_CONFIG=None,
-        )
-        django.setup(set_prefix=False)
-    settings.SECOND_FACTOR = SecondFactor(**given)
-    return settings.SECOND_FACTOR, WSGIHandler()
+    configure()
+    from authy_wsgi.integrations.django.factor import second_factor
 
-
-GLUE = (glue, answered)
+    settings.SECOND_FACTOR = {name.upper(): value for name, value in given.items() if name != "identity"}
+    second_factor.cache_clear()
+    return second_factor(), WSGIHandler()

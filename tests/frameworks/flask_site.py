@@ -1,4 +1,4 @@
-"""Flask: a `before_request` function. What it answers may be any WSGI app, so that the gate's answer is handed over as it is."""
+"""Flask, with the extension; the site keeps its login in Flask's own session."""
 
 from __future__ import annotations
 
@@ -6,30 +6,21 @@ from typing import Any
 
 from flask import Flask, request, session
 
-from authy_wsgi import Login, SecondFactor
+from authy_wsgi import Login
+from authy_wsgi import SecondFactor as Core
+from authy_wsgi.integrations.flask import SecondFactor, second_factor_required
 
 from .site import KEY, new_login_id, shown
-
-
-def glue(app: Flask, second_factor: SecondFactor) -> None:
-    @app.before_request
-    def gate() -> Any:
-        return second_factor.gate(request.environ, login())
 
 
 def login() -> Login | None:
     return Login(session["user"], session["login_id"]) if "user" in session else None
 
 
-def pay(second_factor: SecondFactor) -> Any:
-    return second_factor.require(request.environ, login(), max_age=60) or shown("paid", request.environ)
-
-
-def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
-    second_factor = SecondFactor(**settings)
+def make(settings: dict[str, Any]) -> tuple[Core, Any]:
     app = Flask(__name__)
     app.secret_key = KEY
-    glue(app, second_factor)
+    SecondFactor(app, **{**settings, "identity": login})
 
     @app.get("/")
     def front() -> str:
@@ -45,8 +36,9 @@ def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
         return shown("saved", request.environ)
 
     @app.route("/pay", methods=["GET", "POST"])
-    def paying() -> Any:
-        return pay(second_factor)
+    @second_factor_required(max_age=60)
+    def pay() -> str:
+        return shown("paid", request.environ)
 
     @app.post("/login")
     def sign_in() -> str:
@@ -58,7 +50,4 @@ def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
         session.clear()
         return "signed out"
 
-    return second_factor, app
-
-
-GLUE = (glue,)
+    return app.extensions["second_factor"].core, app

@@ -56,6 +56,3 @@ def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
     app = Site()
     app.gate = SecondFactor(app, **{**settings, "identity": identity})
     return app.gate, app.gate
-
-
-GLUE = ()

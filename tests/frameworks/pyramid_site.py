@@ -1,51 +1,47 @@
-"""Pyramid: a tween. The gate's answer is a WebOb response, and that is what Pyramid takes from a tween and from a view."""
+"""Pyramid, by `config.include`; the site remembers its login in Pyramid's session, by the framework's own helper."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from pyramid.authentication import SessionAuthenticationHelper
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.security import forget, remember
 from pyramid.session import SignedCookieSessionFactory
 
-from authy_wsgi import Login, SecondFactor
+from authy_wsgi import SecondFactor
 
-from .site import KEY, new_login_id, shown
-
-
-def glue(handler: Callable[[Request], Any], registry: Any) -> Callable[[Request], Any]:
-    gate = registry["second_factor"].gate
-
-    def tween(request: Request) -> Any:
-        return gate(request.environ, request.identity) or handler(request)
-
-    return tween
+from .site import KEY, shown
 
 
 class Policy:
-    """A security policy on the session. The login's id is a part of what it remembers."""
+    """A security policy on the session, as Pyramid's documentation writes it."""
 
     def __init__(self) -> None:
         self._helper = SessionAuthenticationHelper()
 
-    def identity(self, request: Request) -> Login | None:
-        found = self._helper.authenticated_userid(request)
-        return None if found is None else Login(*found)
+    def identity(self, request: Request) -> str | None:
+        return self._helper.authenticated_userid(request)
 
     def authenticated_userid(self, request: Request) -> str | None:
-        return None if request.identity is None else request.identity.user_id
+        return request.identity
 
     def permits(self, request: Request, context: Any, permission: str) -> bool:
         return request.identity is not None
 
-    def remember(self, request: Request, user_id: str, **_options: Any) -> Any:
-        return self._helper.remember(request, [user_id, new_login_id()])
+    def remember(self, request: Request, userid: str, **options: Any) -> Any:
+        return self._helper.remember(request, userid, **options)
 
-    def forget(self, request: Request, **_options: Any) -> Any:
-        return self._helper.forget(request)
+    def forget(self, request: Request, **options: Any) -> Any:
+        return self._helper.forget(request, **options)
+
+
+def with_headers(text: str, headers: Any) -> Response:
+    response = Response(text)
+    response.headerlist.extend(headers)
+    return response
 
 
 def front(request: Request) -> Response:
@@ -56,32 +52,28 @@ def members(request: Request) -> Response:
     return Response(shown("saved" if request.method == "POST" else "members", request.environ))
 
 
-def pay(request: Request) -> Any:
-    second_factor = request.registry["second_factor"]
-    return second_factor.require(request.environ, request.identity, max_age=60) or Response(shown("paid", request.environ))
+def pay(request: Request) -> Response:
+    return Response(shown("paid", request.environ))
 
 
 def sign_in(request: Request) -> Response:
-    Policy().remember(request, request.POST["user"])
-    return Response("signed in")
+    return with_headers("signed in", remember(request, request.POST["user"]))
 
 
 def sign_out(request: Request) -> Response:
-    request.session.invalidate()
-    return Response("signed out")
+    return with_headers("signed out", forget(request))
 
 
 def make(settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
     config = Configurator()
-    config.registry["second_factor"] = second_factor = SecondFactor(**settings)
     config.set_session_factory(SignedCookieSessionFactory(KEY))
     config.set_security_policy(Policy())
-    config.add_tween("tests.frameworks.pyramid_site.glue")
-    pages = {"/": front, "/members": members, "/members/{rest:.*}": members, "/pay": pay, "/login": sign_in, "/logout": sign_out}
-    for path, view in pages.items():
+    config.include("authy_wsgi.integrations.pyramid")
+    config.set_second_factor(**{name: value for name, value in settings.items() if name != "identity"})
+    for path, view in {"/": front, "/members": members, "/members/{rest:.*}": members, "/login": sign_in, "/logout": sign_out}.items():
         config.add_route(path, path)
         config.add_view(view, route_name=path)
-    return second_factor, config.make_wsgi_app()
-
-
-GLUE = (glue,)
+    config.add_route("/pay", "/pay")
+    config.add_view(pay, route_name="/pay", second_factor_max_age=60)
+    app = config.make_wsgi_app()
+    return app.registry["authy_wsgi.second_factor"], app

@@ -1,0 +1,1 @@
+"""The Django site's own users: a name is all there is of them."""

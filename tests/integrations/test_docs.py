@@ -1,0 +1,88 @@
+"""The frameworks' pages run as they are written."""
+
+from __future__ import annotations
+
+import configparser
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from webtest import TestApp
+
+from authy_wsgi import SecondFactor
+from authy_wsgi.integrations.texts import read_settings
+from tests.support import API_KEY, SECRET
+from tests.test_docs import ROOT, blocks
+
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"APP_SECRET": "the app's own", "SECOND_FACTOR_SECRET": SECRET, "AUTHY_API_KEY": API_KEY}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_flask_page(tmp_path: Path) -> None:
+    code = blocks("docs/flask.md", "python")[0].replace("{app.instance_path}-", f"{tmp_path}/")
+    names: dict[str, Any] = {"__name__": "site_of_the_page"}
+    exec(code, names)
+    browser = TestApp(names["app"])
+    assert browser.get("/").text == "members only"
+    assert browser.post("/login", {"user": "alice"}).text == "signed in"
+    assert browser.get("/", headers=HTML, status=303).headers["Location"].startswith("/second-factor/")
+    added = [line for line in blocks("docs/flask.md", "python")[0].splitlines() if "# +" in line]
+    assert len(added) <= 10
+    names["app"].extensions["second_factor"].core.settings.users.database.close()
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_bottle_page() -> None:
+    names: dict[str, Any] = {"__name__": "site_of_the_page"}
+    exec(blocks("docs/bottle.md", "python")[0], names)
+    assert TestApp(names["app"]).get("/").text == "members only"
+    names["second_factor"].core.settings.users.database.close()
+
+
+@pytest.mark.parametrize("page", ["pyramid", "paste"])
+def test_the_inis(page: str, tmp_path: Path) -> None:
+    ini = configparser.ConfigParser(defaults={"here": str(tmp_path)}, delimiters=("=",))
+    ini.read_string(blocks(f"docs/{page}.md", "ini")[0])
+    section, prefix = ("app:main", "second_factor.") if page == "pyramid" else ("filter:second-factor", "")
+    texts = {name: textwrap.dedent(value) for name, value in ini[section].items() if name not in ("here", "use")}
+    texts[f"{prefix}secret"] = SECRET
+    given = {"identity": lambda _environ: None} if page == "pyramid" else {}
+    gate = SecondFactor(**read_settings(texts, prefix, **given))
+    assert gate.settings.enrolment == "open"
+    users: Any = gate.settings.users
+    users.database.close()
+
+
+def test_the_django_page(tmp_path: Path) -> None:
+    from django.test import override_settings
+
+    from tests.frameworks import django_site
+
+    django_site.configure()
+    import os
+
+    from authy_wsgi.integrations.django.factor import second_factor
+
+    names: dict[str, Any] = {"INSTALLED_APPS": [], "MIDDLEWARE": [], "os": os, "BASE_DIR": tmp_path}
+    os.environ.setdefault("AUTHY_API_KEY", API_KEY)
+    exec(blocks("docs/django.md", "python")[0], names)
+    assert names["MIDDLEWARE"] == django_site.MIDDLEWARE[2:]
+    assert names["INSTALLED_APPS"] == [django_site.APPS]
+    second_factor.cache_clear()
+    with override_settings(SECOND_FACTOR=names["SECOND_FACTOR"]):
+        assert second_factor().settings.exempt == ("/static", "/accounts/login")
+    second_factor.cache_clear()
+
+
+def test_every_framework_has_a_page_and_the_readme_leads_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in ("flask", "pyramid", "bottle", "django", "paste"):
+        assert f"docs/{name}.md" in readme
