@@ -2,7 +2,7 @@
 # make test       lint, types, layers and every test that fits into about five minutes
 # make test-all   the same and the long rest
 # make soak       the state machine of adversary and honest users, long: 200,000 steps and more
-# make model      the order of the steps, in Spin: five models, and every mutation still found (about five minutes)
+# make model      the order of the steps, in Spin: five models, and every mutation still found (about ten minutes)
 # make bench      the figures of docs/performance.md
 # make screenshots  every page at 360 and 1280 px, light and dark, into shots/
 

@@ -164,7 +164,9 @@ def _emulator(options: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         print(f"A local Authy service. No real messages are sent, no real phone is asked.\n\n  API      {url}\n  API key  {key}\n  phones   {url}/phone/\n")
-        print(f"In your site: AuthyClient({key!r}, base_url={url!r})\nCtrl-C ends it.", flush=True)
+        fits = 8 <= len(key) <= 128 and key.isascii() and key.isprintable() and " " not in key
+        ours = f"AuthyClient({key!r}, base_url={url!r})" if fits else "AuthyClient wants another key: 8 to 128 visible ASCII characters"
+        print(f"In your site: {ours}\nCtrl-C ends it.", flush=True)
 
     named = {"app_name": options.app_name} if options.app_name else {}
     callback = {"callback_url": options.callback_url, "callback_method": options.callback_method}

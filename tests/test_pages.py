@@ -311,3 +311,11 @@ def test_a_number_that_the_site_knows_is_not_shown_to_whoever_has_the_password_o
     linked = world.browser("alice").get("/second-factor/enrol?phone=408-555-9999&email=evil@example.com")
     assert "9999" not in linked.text
     assert "evil@" not in linked.text
+
+
+def test_somebody_invited_who_is_not_signed_in_is_told_to_come_back_to_the_address() -> None:
+    world = World(enrolment="invited")
+    address = f"/second-factor/enrol?invite={world.backend.invite('alice')}"
+    assert "open the address of your invitation again" in words(world.browser(None).get(address))
+    assert "invitation" not in words(world.browser(None).get("/second-factor/"))
+    assert "Add your phone" in words(world.browser("alice").get(address))

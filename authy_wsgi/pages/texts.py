@@ -58,6 +58,7 @@ TEXTS: Mapping[str, str] = {
     "kept.gone": "The form is not kept any more: it was sent, or ten minutes have passed. Nothing was sent just now.",
     # Requests that do not fit
     "anonymous": "Sign in first; then we ask for the second step.",
+    "anonymous.invited": "Sign in first, and then open the address of your invitation again.",
     "foreign": "This came from another site, so nothing was done.",
     "untrusted": "This page was not made for you, or is too old. Nothing was done. Open it again.",
 }

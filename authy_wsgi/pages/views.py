@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 from authy_wsgi import phones
 from authy_wsgi.attempts import Attempt, Grant, UnderWay, Waiting
@@ -129,7 +130,12 @@ class Pages:
     def _anonymous(self, environ: Environ) -> Response:
         if _by_script(environ):
             return respond_json(403, {"state": "ended", "url": self._settings.login_url or as_path(str(environ.get("SCRIPT_NAME", "")), "/")})
-        return self._look.page("anonymous.html", 403, self._plain_values(environ, message=self._look.text("anonymous"), login_url=self._settings.login_url))
+        invited = "invite" in parse_qs(str(environ.get("QUERY_STRING", "")))
+        return self._look.page(
+            "anonymous.html",
+            403,
+            self._plain_values(environ, message=self._look.text("anonymous.invited" if invited else "anonymous"), login_url=self._settings.login_url),
+        )
 
     def _plain_values(self, environ: Environ, **more: Any) -> dict[str, Any]:
         base = str(environ.get("SCRIPT_NAME", ""))
