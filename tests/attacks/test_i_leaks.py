@@ -788,6 +788,7 @@ REVIEWED = {
     "body.get('token') == 'is valid'": "a word of the provider's answer",
     "body.get('message') == 'Token is valid.'": "a word of the provider's answer",
     "self._tickets.read_pass(token) != held": "two passes whose signatures were good",
+    "who == environ.get(self._login_key)": "two logins that the site itself has named, under a key of the environ",
 }
 
 
