@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from authy_wsgi import Login, MemoryStore, Misconfigured, Need, Profile, SQLStore, Strength
+from authy_wsgi import Login, MemoryStore, Misconfigured, Need, Profile, SQLStore, Strength, Unavailable, by_path
+from authy_wsgi.contracts import User
 from authy_wsgi.errors import Throttled
 from tests.support import HTML, PHONE, Browser, World, form_to, way_form, words
 
@@ -249,3 +250,31 @@ def test_what_holds_secrets_shows_none() -> None:
     shown = repr(Login("alice", "session-canary")) + repr(Profile(name="A", phone="+14085555270", email="a@canary.example"))
     assert "canary" not in shown
     assert "555" not in shown
+
+
+def test_a_store_that_fails_while_a_step_up_waits_is_asked_again_by_the_page() -> None:
+    class Failing(MemoryStore):
+        down = False
+
+        def get(self, user_id: str) -> User | None:
+            if self.down:
+                raise Unavailable("store", "down")
+            return super().get(user_id)
+
+    store = Failing()
+    world = World(users=store, policy=by_path({"/pay": Need(max_age=60)}))
+    alice = world.browser("alice")
+    alice.enrolled()
+    world.phone().install_app()
+    world.clock.advance(61)
+    page = alice.choose(alice.visit("/pay"), "push")
+    store.down = True
+    assert alice.poll(page, status=503)["state"] == "unavailable"
+    store.down = False
+    assert alice.poll(page)["state"] == "pending"
+
+
+def test_pages_below_a_mount_that_is_not_ascii_link_to_where_they_are() -> None:
+    world = World(below="/caf\u00e9".encode().decode("latin-1"))
+    page = world.browser(None).http.get("/caf%C3%A9/second-factor/", headers={"Accept": "text/html"}, status=403)
+    assert page.html.find("link", rel="stylesheet")["href"].startswith("/caf%C3%A9/second-factor/static/")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from authy_wsgi import NOT_NEEDED, Login, Misconfigured, Need, Strength, by_path
 from authy_wsgi.contracts import NotNeeded
+from authy_wsgi.explain import explain
 from tests.support import HTML, Browser, World
 
 PAY, ADMIN = Need(max_age=60), Need(strength=Strength.CODE)
@@ -576,3 +577,16 @@ def test_check_lists_what_is_asked_where() -> None:
     assert "at most 60 seconds old" in lines[0]
     assert "as strong as code" in lines[1]
     assert lines[-1].startswith("everything else: no second factor")
+
+
+def test_what_is_explained_is_what_happens() -> None:
+    world = World(exempt="/static", enforce=False)
+    world.browser("alice").enrolled(path="/second-factor/enrol")
+    world.backend.disable("alice")
+    assert "it goes through all the same" in " ".join(explain(world.gate, "/members", "alice"))
+    assert world.browser("alice").get("/members").status_int == 200
+    assert "it goes through all the same" in " ".join(explain(world.gate, "/members", "bob"))
+    assert world.browser("bob").get("/members").status_int == 200
+    asked = World(exempt="/static")
+    for target in ("//admin/static/x", "//static/x"):
+        assert "is exempt, with all" not in " ".join(explain(asked.gate, target, "alice"))

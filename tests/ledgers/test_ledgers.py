@@ -22,7 +22,7 @@ from authy_wsgi import MemoryLedger, Misconfigured, SQLLedger, SQLStore, Unavail
 from authy_wsgi.contracts import Allowance, Budget
 from authy_wsgi.database import TRIES, VALUES
 from authy_wsgi.ledgers.redis import RedisLedger
-from tests.ledgers.contract import NOW, LedgerContract, budget
+from tests.ledgers.contract import NOW, LedgerContract, at_once, budget
 from tests.ledgers.processes import race
 
 if TYPE_CHECKING:
@@ -148,6 +148,19 @@ class TestSQLLedgerOnPostgreSQL(SQLContract):
     @pytest.fixture
     def url(self, postgres_url: str) -> str:
         return postgres_url
+
+    def test_limits_are_exact_whatever_isolation_the_server_gives_by_default(self, postgres_url: str) -> None:
+        # A snapshot that was taken while waiting for the lock would not hold what was spent before it.
+        ledger = SQLLedger(f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable")  # the URL ends in the server's options
+        with ledger.database.reading() as connection:
+            assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
+        allowed = at_once(12, lambda _number: bool(ledger.spend([budget(limit=3)], now=NOW)))
+        assert sum(allowed) == 3
+        ledger.database.close()
+
+    def test_a_subject_of_others_may_be_long(self, ledger: SQLLedger) -> None:
+        long = budget(subject="x" * 400, limit=2)
+        assert [bool(ledger.spend([long], now=NOW)) for _ in range(3)] == [True, True, False]
 
 
 class TestRedisLedger(LedgerContract):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select, update
 
-from authy_wsgi import MemoryLedger, MemoryStore, Misconfigured, SQLLedger, SQLStore, Unavailable
+from authy_wsgi import AmbiguousUser, MemoryLedger, MemoryStore, Misconfigured, SQLLedger, SQLStore, Unavailable
 from authy_wsgi.contracts import Factor, User
 from authy_wsgi.database import SCHEMA, SCHEMA_VERSION, USERS, Database
 from tests.ledgers.processes import race
@@ -227,6 +227,13 @@ class TestSQLStoreOnPostgreSQL(SQLContract):
     @pytest.fixture
     def url(self, postgres_url: str) -> str:
         return postgres_url
+
+    def test_an_id_that_folds_to_many_characters_fits(self, store: SQLStore) -> None:
+        long = "\ufdfa" * 100
+        saved = store.save(User(id=long))
+        assert store.get(long) == saved
+        with pytest.raises(AmbiguousUser):
+            store.get(long + " ")
 
     def test_a_password_in_the_url_is_shown_nowhere(self) -> None:
         assert "hunter2" not in repr(Database("postgresql+psycopg://someone:hunter2@db.example/x"))
