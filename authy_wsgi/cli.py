@@ -232,7 +232,7 @@ def _check_parts(second_factor: SecondFactor) -> int:
     asked: dict[str, Callable[[], object]] = {
         "identity": lambda: who_sends_nothing(second_factor),
         "users": lambda: settings.users.get("nobody at all"),
-        "ledger": lambda: settings.ledger and settings.ledger.get("nothing", now=settings.clock()),
+        "ledger": lambda: second_factor.backend.ledger.get("nothing", now=settings.clock()),
     }
     wrong = 0
     print("\nParts")

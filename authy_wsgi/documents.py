@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import unicodedata
@@ -18,8 +19,10 @@ _USER_FIELDS = tuple(field.name for field in fields(User) if field.name not in _
 
 
 def fold(user_id: str, *, case_sensitive: bool = False) -> str:
-    """The form in which two spellings of one id meet: NFKC, casefold, stripped."""
-    return user_id if case_sensitive else unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", user_id).casefold()).strip()
+    """The form in which two spellings of one id meet: NFKC, casefold, stripped; at most 1,000 characters, so that it fits into a column."""
+    folded = user_id if case_sensitive else unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", user_id).casefold()).strip()
+    # A few characters fold to eighteen each; what would be longer goes by its digest.
+    return folded if len(folded) <= 1000 else f"{folded[:900]} {hashlib.sha256(folded.encode()).hexdigest()}"
 
 
 def new_version() -> int:

@@ -375,7 +375,7 @@ class SecondFactor:
 
     def _warn_of_proxy(self, environ: Environ) -> None:
         """Behind a proxy every address is the proxy's; the header that says more is anybody's word until ProxyFix vouches for it."""
-        if "HTTP_X_FORWARDED_FOR" in environ and not self._warned_proxy:
+        if "HTTP_X_FORWARDED_FOR" in environ and not self._warned_proxy and not client_network(environ):
             self._warned_proxy = True
             log.warning("X-Forwarded-For is not read here: network budgets count no proxy's address. Wrap the whole: ProxyFix(SecondFactor(app)).")
 
@@ -383,8 +383,7 @@ class SecondFactor:
         environ.setdefault("REQUEST_METHOD", "GET")
         if self._needs_one_process:
             self._refuse_many_processes(environ)
-        if not client_network(environ):
-            self._warn_of_proxy(environ)
+        self._warn_of_proxy(environ)
         return self._pages.serve(environ, lambda: self._whose(environ, login))
 
     def _target(self, environ: Environ) -> str:

@@ -96,6 +96,12 @@ def test_check_asks_identity_store_and_ledger_as_a_request_would(folder: Path) -
     assert "ledger: does not work. Unavailable" in run(folder, "check", "--offline", "--app", "shop:application", status=1)
 
 
+def test_check_asks_the_ledger_that_a_store_brings_too(folder: Path) -> None:
+    text = (folder / "shop.py").read_text()
+    (folder / "shop.py").write_text(text + "\ndef down(*_, **__):\n    raise OSError('the disk is gone')\napplication.backend.ledger.get = down\n")
+    assert "ledger: does not work. OSError" in run(folder, "check", "--offline", "--app", "shop:application", status=1)
+
+
 def test_a_module_that_the_site_needs_is_named(folder: Path) -> None:
     (folder / "shop.py").write_text("import nothing_of_that_name\n")
     assert "shop needs the module 'nothing_of_that_name'" in run(folder, "check", "--app", "shop:application", status=1)

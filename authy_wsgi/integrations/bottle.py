@@ -18,7 +18,7 @@ from bottle import Bottle, HTTPResponse, request
 
 from authy_wsgi.contracts import Strength
 from authy_wsgi.errors import Misconfigured
-from authy_wsgi.integrations.texts import read_settings, seconds, strength
+from authy_wsgi.integrations.texts import read_demand, read_settings
 from authy_wsgi.middleware import SecondFactor as Core
 
 OPTIONS = ("second_factor_max_age", "second_factor_strength")
@@ -45,9 +45,7 @@ class SecondFactor:
 
     def apply(self, callback: Callable[..., Any], route: Any) -> Callable[..., Any]:
         """Called for each route: what it asks for, before its function runs."""
-        max_age, asked = (route.config.get(option) for option in OPTIONS)
-        max_age = seconds(max_age) if isinstance(max_age, str) else max_age
-        asked = strength(asked) if isinstance(asked, str) else asked
+        max_age, asked = read_demand(*(route.config.get(option) for option in OPTIONS))
 
         def asking(*args: Any, **named: Any) -> Any:
             if max_age is None and asked is None:

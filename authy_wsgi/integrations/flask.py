@@ -18,7 +18,7 @@ from typing import Any, ParamSpec
 
 from flask import Flask, Response, current_app, request, session
 
-from authy_wsgi.contracts import Login, Proven, Strength, proven
+from authy_wsgi.contracts import Login, Strength
 from authy_wsgi.errors import Misconfigured
 from authy_wsgi.integrations.marks import drop_mark, fresh_mark, mark_of
 from authy_wsgi.integrations.texts import read_settings
@@ -120,11 +120,6 @@ def second_factor_required(*, max_age: int | None = None, strength: Strength | N
         return asking
 
     return decorated
-
-
-def what_is_proven() -> Proven:
-    """Who is there in this request, and what is proved of them."""
-    return proven(request.environ)
 
 
 # Flask-Login

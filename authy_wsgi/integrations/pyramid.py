@@ -19,10 +19,11 @@ from pyramid.tweens import EXCVIEW, INGRESS
 from authy_wsgi.contracts import Login, Proven, Strength, proven
 from authy_wsgi.errors import Misconfigured
 from authy_wsgi.integrations.marks import drop_mark, fresh_mark, mark_of
-from authy_wsgi.integrations.texts import read_settings, seconds, strength
+from authy_wsgi.integrations.texts import read_demand, read_settings
 from authy_wsgi.middleware import SecondFactor
 
 _TWEEN = f"{__name__}.tween_factory"
+OPTIONS = ("second_factor_max_age", "second_factor_strength")
 _GIVEN, _MADE = "authy_wsgi.given", "authy_wsgi.second_factor"
 
 
@@ -99,9 +100,7 @@ def tween_factory(handler: Callable[[Request], Any], registry: Any) -> Callable[
 
 def demand(view: Any, info: Any) -> Any:
     """The view deriver: before a view runs, what it asks for; and that it acts for the one who has proved it."""
-    max_age, asked = info.options.get("second_factor_max_age"), info.options.get("second_factor_strength")
-    max_age = seconds(max_age) if isinstance(max_age, str) else max_age
-    asked = strength(asked) if isinstance(asked, str) else asked
+    max_age, asked = read_demand(*(info.options.get(option) for option in OPTIONS))
     strict = max_age is not None or asked is not None
 
     def wrapped(context: Any, request: Request) -> Any:
@@ -112,7 +111,7 @@ def demand(view: Any, info: Any) -> Any:
     return wrapped
 
 
-demand.options = ("second_factor_max_age", "second_factor_strength")  # type: ignore[attr-defined]
+demand.options = OPTIONS  # type: ignore[attr-defined]  # where Pyramid looks for them
 
 
 class RequestSecondFactor:

@@ -195,6 +195,11 @@ def strength(text: str) -> Strength:
         raise ValueError(f"has no strength {text!r}; there are {', '.join(each.name.lower() for each in Strength)}") from None
 
 
+def read_demand(max_age: int | str | None, asked: Strength | str | None) -> tuple[int | None, Strength | None]:
+    """What a view's options say it wants, as `require` takes it: seconds or "1m", a `Strength` or its name."""
+    return seconds(max_age) if isinstance(max_age, str) else max_age, strength(asked) if isinstance(asked, str) else asked
+
+
 # name of the text -> (the setting it makes, how)
 _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     **{name: (name, _flag) for name in ("https", "enforce", "single_process")},

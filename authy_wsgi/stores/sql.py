@@ -14,7 +14,6 @@ from authy_wsgi.contracts import User
 from authy_wsgi.database import USERS, Database
 from authy_wsgi.documents import dump_user, fold, load_user, new_version, tombstone
 from authy_wsgi.errors import AmbiguousUser, Conflict, Unavailable
-from authy_wsgi.tickets import digest, short
 
 
 class SQLStore:
@@ -39,15 +38,10 @@ class SQLStore:
         except Unavailable as error:
             raise Unavailable("store", error.reason) from None
 
-    def _folded(self, user_id: str) -> str:
-        folded = fold(user_id, case_sensitive=self.case_sensitive_ids)
-        # A few characters fold to eighteen each; what does not fit into the column goes by its digest.
-        return folded if len(folded) <= 1000 else f"{folded[:900]} {short(digest(folded), 32)}"
-
     def _row(self, connection: Connection, user_id: str) -> Any:
         """The user's row, None where there is none; `AmbiguousUser` where only another spelling has one."""
         # SECURITY: by id as well as by its folded form, which another setting of case_sensitive_ids may have made: nobody who is enrolled may look like nobody.
-        folded = self._folded(user_id)
+        folded = fold(user_id, case_sensitive=self.case_sensitive_ids)
         rows = connection.execute(select(USERS).where(or_(USERS.c.id == user_id, USERS.c.folded == folded))).all()
         for row in rows:
             if row.id == user_id:
@@ -78,7 +72,7 @@ class SQLStore:
             return connection.execute(update(USERS).where(*mine).values(values)).rowcount == 1
         try:
             with connection.begin_nested():
-                connection.execute(insert(USERS).values(folded=self._folded(user.id), id=user.id, **values))
+                connection.execute(insert(USERS).values(folded=fold(user.id, case_sensitive=self.case_sensitive_ids), id=user.id, **values))
         except IntegrityError:
             return False
         return True

@@ -9,8 +9,8 @@ import flask_login
 import pytest
 from webtest import TestApp
 
-from authy_wsgi import Login, MemoryLedger, MemoryStore, Misconfigured, Strength
-from authy_wsgi.integrations.flask import SecondFactor, second_factor_required, what_is_proven
+from authy_wsgi import Login, MemoryLedger, MemoryStore, Misconfigured, Strength, proven
+from authy_wsgi.integrations.flask import SecondFactor, second_factor_required
 from tests.integrations.helpers import sent_on
 from tests.support import API_KEY, SECRET, Browser, Clock, World, words
 
@@ -35,7 +35,7 @@ class FlaskWorld(World):
 
         @app.get("/members")
         def members() -> str:
-            seen = what_is_proven()
+            seen = proven(flask.request.environ)
             return f"members: {seen.user_id} {[proof.channel for proof in seen.proofs]} {flask_login.current_user.is_authenticated}"
 
         @app.route("/pay", methods=["GET", "POST"])

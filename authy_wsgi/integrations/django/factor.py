@@ -9,9 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
-from django.test.signals import setting_changed
 
 from authy_wsgi.contracts import Login, Profile, Strength
 from authy_wsgi.errors import Misconfigured
