@@ -307,7 +307,8 @@ class ReadsMany(Protocol):
 class Client(Protocol):
     """One kind of second factor. `ways` and `reference` use no network.
 
-    `start` and `check` raise `Unavailable` or `Misconfigured` for a broken world, `Refused` for input that the provider will not take.
+    `start` and `check` raise `Unavailable` or `Misconfigured` for a broken world, `Refused` for input that the provider will not take. The answer of a person
+    comes as `{"code": ...}`, 6 to 10 ASCII digits.
     `reference` names whose tries are counted together at the provider (two users may share an Authy ID); "" where there is no such thing.
     `unbound_validity` is how long (seconds) a code that is not bound to an attempt stays good at the provider.
     """

@@ -279,15 +279,20 @@ class SecondFactor:
         """
         try:
             who = self._whose(environ, login)
-            if who is None or who == environ.get(self._login_key) or self._judge(environ, who) is None:
+            if who is None or who == self.login_of(environ) or self._judge(environ, who) is None:
                 return None
             raise Misconfigured("the app acts for somebody whom the gate was not asked about: have it stand behind whatever lets people in")
         except Exception as fault:  # noqa: BLE001 - a gate that lets an exception out lets the request in
             return self._fault(environ, fault)
 
+    def login_of(self, environ: Environ) -> Login | None:
+        """The login that `gate` or `require` has judged this request for; None for an anonymous one, and for one that neither has seen."""
+        found: Login | None = environ.get(self._login_key)
+        return found
+
     def _demanded(self, environ: Environ, login: Callable[[Environ], Any] | Login | str | EllipsisType | None) -> Login | None:
         """Whose proof a view asks for: the login that the gate has judged, or, in front of it, the one given."""
-        judged: Login | None = environ.get(self._login_key)
+        judged = self.login_of(environ)
         if login is ...:
             return judged if self._base_key in environ else self._whose(environ, self.settings.identity)
         who = self._whose(environ, login)
@@ -361,7 +366,7 @@ class SecondFactor:
 
     def forget(self, environ: Environ) -> list[tuple[str, str]]:
         """End the pass of this request in every copy, and the headers that delete our cookies. For an app's own logout."""
-        who: Login | None = environ.get(self._login_key)
+        who = self.login_of(environ)
         if who is not None:
             self._log_out(environ, who)
         return [delete_cookie(name, secure=self.settings.https) for name in self._cookies]

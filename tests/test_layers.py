@@ -41,6 +41,8 @@ FLOORS = {
     "authy_wsgi.emulator": 8,
     "authy_wsgi.explain": 9,
     "authy_wsgi.cli": 10,
+    "authy_wsgi.testing": 10,
+    "authy_wsgi.pytest_plugin": 11,
     "authy_wsgi": 11,
     "authy_wsgi.__main__": 11,
 }
@@ -62,6 +64,7 @@ DOORS = {
     "requests": {
         *("authy_wsgi.clients.http", "authy_wsgi.clients.authy", "authy_wsgi.clients.authy_api"),
         *("authy_wsgi.emulator.adapter", "authy_wsgi.emulator.callbacks", "authy_wsgi.emulator.app"),
+        "authy_wsgi.testing.authy",
     },
     "sqlalchemy": {"authy_wsgi.database", "authy_wsgi.stores.sql", "authy_wsgi.ledgers.sql"},
     "phonenumbers": {"authy_wsgi.phones", "authy_wsgi.emulator.numbering"},
@@ -70,18 +73,26 @@ DOORS = {
     "segno": {"authy_wsgi.emulator.picture"},
     # A framework is imported by its own module alone.
     "bottle": {"authy_wsgi.integrations.bottle"},
-    "flask": {"authy_wsgi.integrations.flask"},
+    "flask": {"authy_wsgi.integrations.flask", "authy_wsgi.testing.flask"},
     "pyramid": {"authy_wsgi.integrations.pyramid"},
     "django": {
         f"authy_wsgi.integrations.django.{part}"
         for part in ("apps", "checks", "decorators", "factor", "middleware", "models", "store", "migrations.0001_initial")
-    },
+    }
+    | {"authy_wsgi.testing.django"},
+    # A test kit is loaded by tests alone.
+    "webtest": {"authy_wsgi.testing.webtest"},
+    "pytest": {"authy_wsgi.pytest_plugin", *(f"authy_wsgi.testing.contracts.{part}" for part in ("clients", "ledgers", "users"))},
+    "hypothesis": {"authy_wsgi.testing.contracts.users"},
+    "bs4": {"authy_wsgi.testing.walk"},
 }
 
 # Imported where it is used: a site that never runs the emulator does not load it.
 LAZY = {("authy_wsgi.cli", f"authy_wsgi.emulator.{module}") for module in ("callbacks", "rules", "server", "storage")}
 # Extras, and what Django lets nobody import before its apps are loaded.
 LAZY |= {("authy_wsgi.integrations.texts", "authy_wsgi.ledgers.redis"), ("authy_wsgi.integrations.flask", "flask_login")}
+# Every run of pytest loads the plug-in, few need what is behind it.
+LAZY |= {("authy_wsgi.pytest_plugin", "authy_wsgi.testing"), ("authy_wsgi.pytest_plugin", "authy_wsgi.emulator")}
 LAZY |= {("authy_wsgi.integrations.django.store", "authy_wsgi.integrations.django.models")}
 LAZY |= {
     ("authy_wsgi.integrations.django.apps", late)

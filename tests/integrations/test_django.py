@@ -16,9 +16,9 @@ from django.test import Client, override_settings
 
 from authy_wsgi import MemoryLedger, Unavailable
 from authy_wsgi.contracts import User
+from authy_wsgi.testing.contracts.users import UserStoreContract
 from tests.frameworks import django_site
 from tests.frameworks.support import SITES, SiteWorld
-from tests.stores.contract import UserStoreContract
 from tests.support import API_KEY, words
 
 django_site.configure()

@@ -15,8 +15,8 @@ from sqlalchemy import inspect, select, update
 from authy_wsgi import AmbiguousUser, MemoryLedger, MemoryStore, Misconfigured, SQLLedger, SQLStore, Unavailable
 from authy_wsgi.contracts import Factor, User
 from authy_wsgi.database import SCHEMA, SCHEMA_VERSION, USERS, Database
+from authy_wsgi.testing.contracts.users import UserStoreContract, factor
 from tests.ledgers.processes import race
-from tests.stores.contract import UserStoreContract, factor
 from tests.support import PHONE, World, form_to, way_form, words
 
 pytest_plugins = ("tests.postgres",)

@@ -1,11 +1,12 @@
-"""What every writable user store must do. Write a class of your own under it that has a `store` fixture, and pytest runs all of it:
+"""What every user store must do. Write a class of your own under one of the two suites, give its fixtures, and pytest runs all of it:
 
     class TestMyStore(UserStoreContract):
         @pytest.fixture
         def store(self):
             return MyStore()
 
-`case_sensitive` is the same store for a site where `John` and `john` are two people; leave it out where yours has no such thing.
+`UserStoreContract` is for a store that is written to: `store` is a new, empty one. `case_sensitive` is the same for a site where `John` and `john` are two
+people; leave it out where yours has no such thing. `ReadOnlyUserStoreContract` is for a store with `get` alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +22,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authy_wsgi import AmbiguousUser, Conflict, SecondFactorError
-from authy_wsgi.contracts import Factor, User, WritableUserStore
+from authy_wsgi.contracts import Factor, User, UserStore, WritableUserStore
+from authy_wsgi.documents import dump_user, load_user
+from authy_wsgi.errors import AmbiguousUser, Conflict, SecondFactorError
 
 # Text as a database may meet it: every character that is one, so no lone surrogates; NUL is a case of its own.
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
-ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 TIMES = st.integers(0, 2**53)
 JSON = st.recursive(
@@ -95,8 +98,80 @@ def factor(number: int = 1, **more: Any) -> Factor:
     return Factor(id=f"factor{number}", client="authy", label="+1 ••• ••• 70", added=1_700_000_000, data={"authy_id": 1635}, **more)
 
 
+class ReadOnlyUserStoreContract:
+    """The suite for a store with `get` alone, over what the site keeps already. `store` holds a user `known`, who has a factor, and none of `strangers`."""
+
+    @pytest.fixture
+    def store(self) -> UserStore:
+        raise NotImplementedError("give a store fixture: a store that holds the user of the fixture `known`")
+
+    @pytest.fixture
+    def known(self) -> str:
+        return "alice"
+
+    @pytest.fixture
+    def client_name(self) -> str:
+        """Which client its factors are for."""
+        return "authy"
+
+    def test_it_only_reads(self, store: UserStore) -> None:
+        assert callable(store.get)
+        assert not hasattr(store, "save"), "with a `save` it is a writable store: UserStoreContract is for those"
+
+    def test_a_user_has_factors_of_the_client(self, store: UserStore, known: str, client_name: str) -> None:
+        user = store.get(known)
+        assert user is not None
+        assert user.id == known
+        assert isinstance(user.factors, tuple)
+        assert user.factors
+        assert {each.client for each in user.factors} == {client_name}
+        assert len({each.id for each in user.factors}) == len(user.factors)
+        assert all(each.id and each.label for each in user.factors)
+
+    def test_a_user_has_a_generation_that_stays(self, store: UserStore, known: str) -> None:
+        first, second = store.get(known), store.get(known)
+        assert first is not None
+        assert first == second
+        # SECURITY: the generation is what a pass is compared by; a new one is how this site revokes.
+        assert first.generation
+
+    def test_its_data_can_be_kept_as_json(self, store: UserStore, known: str) -> None:
+        user = store.get(known)
+        assert user is not None
+        assert load_user(user.id, user.version, dump_user(user)) == user
+
+    def test_nobody_is_none(self, store: UserStore) -> None:
+        assert store.get("nobody-of-this-name") is None
+
+    @pytest.mark.parametrize("user_id", ["", *ODD_IDS], ids=range(len(ODD_IDS) + 1))
+    def test_an_odd_id_is_nobody(self, store: UserStore, user_id: str) -> None:
+        assert store.get(user_id) is None
+
+    @pytest.mark.parametrize("user_id", ["nul\0byte", "\ud800lone", "x" * 100_000], ids=["NUL", "lone surrogate", "long"])
+    def test_an_id_that_nobody_can_have_finds_nobody(self, store: UserStore, user_id: str) -> None:
+        with suppress(SecondFactorError, ValueError):
+            assert store.get(user_id) is None
+
+    @pytest.mark.parametrize(
+        "change", [str.upper, str.title, lambda text: f" {text}", lambda text: f"{text} "], ids=["upper", "title", "blank before", "blank after"]
+    )
+    def test_another_spelling_is_never_the_same_person(self, store: UserStore, known: str, change: Callable[[str], str]) -> None:
+        spelling = change(known)
+        if spelling == known:
+            pytest.skip("spelled alike")
+        try:
+            found = store.get(spelling)
+        except AmbiguousUser:
+            return
+        # SECURITY: two ids that read one record would have two budgets for one phone.
+        assert found is None or (found.id == spelling and found != store.get(known)), "answer None, or raise AmbiguousUser"
+
+    def test_many_threads_read_at_once(self, store: UserStore, known: str) -> None:
+        assert len({user.generation if user else "" for user in at_once(8, lambda _: store.get(known))}) == 1
+
+
 class UserStoreContract:
-    """The suite."""
+    """The suite for a store that is written to."""
 
     @pytest.fixture
     def store(self) -> WritableUserStore:
@@ -359,7 +434,7 @@ class UserStoreContract:
         names = {f"user{number:03}" for number in range(25)} | {"Zoe", "ärger", "_x", "~y", "😀", "Ärger2", "zoe2", "-", "user 1", "user.1"}
         for name in names:
             store.save(User(id=name))
-        pages = []
+        pages: list[str] = []
         after = ""
         while page := store.ids(after, 4):
             assert len(page) <= 4
