@@ -20,14 +20,13 @@ PASSWORDS = {"alice": "her-password", "release-robot": "its-long-random-password
 RULES = 'exempt=("/simple", "/packages"), policy=policy, '
 
 
-@pytest.fixture
-def wheel(tmp_path: Path) -> Path:
+def wheel_of(folder: Path, version: str, says: str) -> Path:
     """A package as small as can be."""
-    path = tmp_path / "acorn_tiny-1.2-py3-none-any.whl"
-    info = "acorn_tiny-1.2.dist-info"
+    path = folder / f"acorn_tiny-{version}-py3-none-any.whl"
+    info = f"acorn_tiny-{version}.dist-info"
     files = {
-        "acorn_tiny.py": 'SAYS = "planted"\n',
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: acorn-tiny\nVersion: 1.2\n",
+        "acorn_tiny.py": f"SAYS = {says!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: acorn-tiny\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: by-hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
@@ -35,6 +34,11 @@ def wheel(tmp_path: Path) -> Path:
         for name, text in files.items():
             archive.writestr(name, text)
     return path
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    return wheel_of(tmp_path, "1.2", "planted")
 
 
 @pytest.fixture
@@ -155,9 +159,13 @@ def test_pip_takes_the_wall_for_an_empty_index_without_the_rule(pypiserver: Envi
         assert alice.get("/simple/acorn-tiny/", headers={"Accept": accept}, status=401).json["title"] == "A second factor is needed"
 
 
-def test_pip_goes_on_to_the_next_place_without_a_word(pypiserver: Environment, strict: Site, wheel: Path, tmp_path: Path) -> None:
-    # What the page warns of: behind a wall, a private index is no obstacle to somebody else's package of the same name.
-    taken = install(pypiserver, strict, "alice", tmp_path / "installed", "--find-links", str(wheel.parent))
+def test_pip_goes_on_to_the_next_place_without_a_word(pypiserver: Environment, strict: Site, packages: Path, tmp_path: Path) -> None:
+    # What the page warns of: a private index behind the wall is not in the way of somebody else's package of the same name, an older one even.
+    wheel_of(packages, "1.3", "ours")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    wheel_of(elsewhere, "1.2", "theirs")
+    taken = install(pypiserver, strict, "alice", tmp_path / "installed", "--find-links", str(elsewhere))
     assert taken.returncode == 0, taken.stdout + taken.stderr
     assert "second" not in taken.stdout + taken.stderr
-    assert (tmp_path / "installed" / "acorn_tiny.py").exists()
+    assert (tmp_path / "installed" / "acorn_tiny.py").read_text() == "SAYS = 'theirs'\n"
