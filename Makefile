@@ -64,4 +64,4 @@ system:
 	@touch $@ .venv/.demo
 
 clean:
-	rm -rf .venv .demo build dist shots .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .cache .demo build dist shots .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
