@@ -94,6 +94,10 @@ class World:
     def browser(self, user: str | None = "alice", session: str | None = None, **environ: Any) -> Browser:
         return Browser(self, user, session, environ)
 
+    def entrance(self) -> Any:
+        """The app that one browser's requests go to."""
+        return self.wsgi
+
     def phone(self, number: str = PHONE) -> Handset:
         return self.emulator.phone(number)
 
@@ -125,7 +129,8 @@ class Browser:
         self.world = world
         self.scheme = "https" if world.gate.settings.https else "http"
         extra = {"wsgi.url_scheme": self.scheme, "HTTP_HOST": "site.example", "REMOTE_ADDR": "10.0.0.1", **environ}
-        self.http = TestApp(world.wsgi, extra_environ=extra, lint=True)
+        self.entrance = world.entrance()
+        self.http = TestApp(self.entrance, extra_environ=extra, lint=True)
         self.sign_in(user, session)
 
     def sign_in(self, user: str | None, session: str | None = None) -> None:

@@ -12,12 +12,13 @@ import django
 from django.conf import settings
 from django.contrib.auth import login, logout
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connections
 from django.http import HttpResponse
 from django.urls import re_path
 
 from authy_wsgi import SecondFactor
 
-from .site import KEY, shown
+from .site import KEY, LONG, shown
 
 APPS = "authy_wsgi.integrations.django"
 MIDDLEWARE = [
@@ -46,6 +47,8 @@ def sign_in(request: Any) -> HttpResponse:
 
     person, _ = Person.objects.get_or_create(name=request.POST["user"])
     login(request, person, backend="django.contrib.auth.backends.ModelBackend")
+    # Django's own remember-me: a session that ends with the browser, or one that lasts.
+    request.session.set_expiry(LONG if "remember" in request.POST else 0)
     return HttpResponse("signed in")
 
 
@@ -83,6 +86,8 @@ def configure() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0, run_syncdb=True)
+    # A server may be about to fork, and a connection to SQLite must not come along.
+    connections.close_all()
 
 
 def make(given: dict[str, Any]) -> tuple[SecondFactor, Any]:

@@ -1,26 +1,28 @@
-"""Flask, with the extension; the site keeps its login in Flask's own session."""
+"""Flask with Flask-Login, its remember-me included, and the extension."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, request, session
+from flask import Flask, request
+from flask_login import LoginManager, UserMixin, login_user, logout_user
 
-from authy_wsgi import Login
 from authy_wsgi import SecondFactor as Core
 from authy_wsgi.integrations.flask import SecondFactor, second_factor_required
 
-from .site import KEY, new_login_id, shown
+from .site import KEY, shown
 
 
-def login() -> Login | None:
-    return Login(session["user"], session["login_id"]) if "user" in session else None
+class Person(UserMixin):
+    def __init__(self, name: str) -> None:
+        self.id = name
 
 
 def make(settings: dict[str, Any]) -> tuple[Core, Any]:
     app = Flask(__name__)
     app.secret_key = KEY
-    SecondFactor(app, **{**settings, "identity": login})
+    LoginManager(app).user_loader(Person)
+    SecondFactor(app, **{name: value for name, value in settings.items() if name != "identity"})
 
     @app.get("/")
     def front() -> str:
@@ -42,12 +44,12 @@ def make(settings: dict[str, Any]) -> tuple[Core, Any]:
 
     @app.post("/login")
     def sign_in() -> str:
-        session["user"], session["login_id"] = request.form["user"], new_login_id()
+        login_user(Person(request.form["user"]), remember="remember" in request.form)
         return "signed in"
 
     @app.get("/logout")
     def sign_out() -> str:
-        session.clear()
+        logout_user()
         return "signed out"
 
     return app.extensions["second_factor"].core, app

@@ -1,4 +1,4 @@
-"""No framework: a WSGI app with a signed cookie, and the middleware around it."""
+"""No framework: a WSGI app with a signed cookie for its login and another that remembers people, and the middleware around it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from webob import Request
 
 from authy_wsgi import Login, SecondFactor
 
-from .site import KEY, new_login_id, shown
+from .site import KEY, LONG, new_login_id, shown
 
 _session = URLSafeSerializer(KEY)
 
 
 def identity(environ: dict[str, Any]) -> Login | None:
-    try:
-        return Login(*_session.loads(Request(environ).cookies.get("plain", "")))
-    except BadSignature:
-        return None
+    cookies = Request(environ).cookies
+    # The lasting one has an id of its own: whoever comes back by it alone is in another login.
+    for name in ("plain", "remembered"):
+        try:
+            return Login(*_session.loads(cookies.get(name, "")))
+        except BadSignature:
+            continue
+    return None
 
 
 class Site:
@@ -38,11 +42,13 @@ class Site:
                 return answer(environ, start_response)
             page = "paid"
         elif path == "/login":
-            user = Request(environ).POST["user"]
-            headers.append(("Set-Cookie", f"plain={_session.dumps([user, new_login_id()])}; Path=/; HttpOnly"))
+            fields = Request(environ).POST
+            headers.append(("Set-Cookie", f"plain={_session.dumps([fields['user'], new_login_id()])}; Path=/; HttpOnly"))
+            if "remember" in fields:
+                headers.append(("Set-Cookie", f"remembered={_session.dumps([fields['user'], new_login_id()])}; Path=/; HttpOnly; Max-Age={LONG}"))
             page = "signed in"
         elif path == "/logout":
-            headers.append(("Set-Cookie", "plain=; Path=/; Max-Age=0"))
+            headers += [("Set-Cookie", f"{name}=; Path=/; Max-Age=0") for name in ("plain", "remembered")]
             page = "signed out"
         elif method == "GET" and (path == "/members" or path.startswith("/members/")):
             page = "members"

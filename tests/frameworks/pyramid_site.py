@@ -1,10 +1,10 @@
-"""Pyramid, by `config.include`; the site remembers its login in Pyramid's session, by the framework's own helper."""
+"""Pyramid, by `config.include`; the site keeps its login in Pyramid's session, and remembers people by a ticket that lasts: the framework's own two helpers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pyramid.authentication import SessionAuthenticationHelper
+from pyramid.authentication import AuthTktCookieHelper, SessionAuthenticationHelper
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
@@ -13,17 +13,19 @@ from pyramid.session import SignedCookieSessionFactory
 
 from authy_wsgi import SecondFactor
 
-from .site import KEY, shown
+from .site import KEY, LONG, shown
 
 
 class Policy:
-    """A security policy on the session, as Pyramid's documentation writes it."""
+    """A security policy on the session, as Pyramid's documentation writes it, and on a ticket for whoever wants to be remembered."""
 
     def __init__(self) -> None:
         self._helper = SessionAuthenticationHelper()
+        self._ticket = AuthTktCookieHelper(KEY, cookie_name="remembered", max_age=LONG, hashalg="sha512", wild_domain=False, http_only=True)
 
     def identity(self, request: Request) -> str | None:
-        return self._helper.authenticated_userid(request)
+        ticket = self._ticket.identify(request)
+        return self._helper.authenticated_userid(request) or (ticket["userid"] if ticket else None)
 
     def authenticated_userid(self, request: Request) -> str | None:
         return request.identity
@@ -32,10 +34,11 @@ class Policy:
         return request.identity is not None
 
     def remember(self, request: Request, userid: str, **options: Any) -> Any:
-        return self._helper.remember(request, userid, **options)
+        lasting = self._ticket.remember(request, userid) if options.pop("lasting", False) else []
+        return [*self._helper.remember(request, userid, **options), *lasting]
 
     def forget(self, request: Request, **options: Any) -> Any:
-        return self._helper.forget(request, **options)
+        return [*self._helper.forget(request, **options), *self._ticket.forget(request)]
 
 
 def with_headers(text: str, headers: Any) -> Response:
@@ -57,7 +60,7 @@ def pay(request: Request) -> Response:
 
 
 def sign_in(request: Request) -> Response:
-    return with_headers("signed in", remember(request, request.POST["user"]))
+    return with_headers("signed in", remember(request, request.POST["user"], lasting="remember" in request.POST))
 
 
 def sign_out(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What the five sites share: the words on their pages. Each keeps its own login session, in its framework's own way."""
+"""What the five sites share: the words on their pages. Each keeps its own login session, and remembers people, in its framework's own way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from authy_wsgi import proven
 
 KEY = "the key of the site's own session"
+LONG = 30 * 86_400  # seconds that a remember-me is good for
 
 
 def shown(page: str, environ: dict[str, Any]) -> str:

@@ -2,55 +2,104 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 from webtest import TestResponse
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from tests.support import Browser, World, way_form
+from authy_wsgi.emulator.handset import Handset
+from tests.support import PHONE, Browser, World, way_form
 
 from . import bottle_site, django_site, flask_site, plain_site, pyramid_site
+from .doors import OwnClient, mounted
 
 SITES = {"plain": plain_site, "pyramid": pyramid_site, "flask": flask_site, "bottle": bottle_site, "django": django_site}
 
+# From a site's name, its app and where that is mounted to what makes each browser's entrance.
+Door = Callable[[str, Any, str], Callable[[], Any]]
 
-def _never(_environ: dict[str, Any]) -> None:
+
+def never(_environ: dict[str, Any]) -> None:
     raise AssertionError("the gate must not ask the setting: the framework hands its login over")
 
 
-def _nothing(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    start_response("404 Not Found", [("Content-Type", "text/plain")])
-    return [b"no site is mounted here"]
+def inside(_name: str, app: Any, below: str) -> Callable[[], Any]:
+    """No door: WebTest calls the app. Its lint checks both what that is asked and what it answers."""
+    # As a server does, hand over an environ of the app's own: Django and Bottle write decoded paths into it, which WebTest would read later.
+    wsgi = mounted(lambda environ, start_response: app(dict(environ), start_response), below)
+    return lambda: wsgi
 
 
-class SiteWorld(World):
-    """A world with a whole site. WebTest's lint checks both what it is asked and what it answers."""
+class Town(World):
+    """A world with two people, whose names and numbers a journey asks for: where a server outlives a test they are new ones each time."""
 
-    def __init__(self, site: ModuleType, below: str = "", **settings: Any) -> None:
-        super().__init__(below=below, validate=False, identity=_never, logout_url=f"{below}/logout", **settings)
-        self.gate, app = site.make(self.settings)
-        self.backend = self.gate.backend
-        # As a server does, hand over an environ of the app's own: Django and Bottle write decoded paths into it, which WebTest would read later.
-        self.wsgi = lambda environ, start_response: app(dict(environ), start_response)
-        if below:
-            self.wsgi = DispatcherMiddleware(_nothing, {below: self.wsgi})
+    alice, bob = "alice", "bob"
+    number, other_number = PHONE, "+14085555299"
+
+    @property
+    def typed_number(self) -> str:
+        """Alice's number as she types it."""
+        return f"{self.number[2:5]}-{self.number[5:8]}-{self.number[8:]}"
+
+    def phone(self, number: str = "") -> Handset:
+        return super().phone(number or self.number)
 
     def browser(self, user: str | None = "alice", session: str | None = None, **environ: Any) -> SiteBrowser:
         return SiteBrowser(self, user, session, environ)
 
 
+class SiteWorld(Town):
+    """A world with a whole site in this process, and a door to it."""
+
+    def __init__(self, name: str, below: str = "", door: Door = inside, **settings: Any) -> None:
+        super().__init__(below=below, validate=False, identity=never, logout_url=f"{below}/logout", **settings)
+        self.gate, app = SITES[name].make(self.settings)
+        self.backend = self.gate.backend
+        self._entrance = door(name, app, below)
+
+    def entrance(self) -> Any:
+        return self._entrance()
+
+
 class SiteBrowser(Browser):
     """One browser, and the site's own login page in it."""
 
-    def sign_in(self, user: str | None, session: str | None = None) -> None:
+    world: Town
+
+    def sign_in(self, user: str | None, session: str | None = None, *, remember: bool = False) -> None:
         if user is not None:
-            assert "signed in" in self.post("/login", {"user": user}, status=200)
+            fields = {"user": user, **({"remember": "on"} if remember else {})}
+            assert "signed in" in self.post("/login", fields, status=200)
 
     def sign_out(self) -> TestResponse:
         return self.get("/logout", status=200)
+
+    def enrol(self, number: str = "", path: str = "/members", email: str = "alice@example.com") -> TestResponse:
+        return super().enrol(number or self.world.number, path, email)
+
+    def enrolled(self, number: str = "", path: str = "/members") -> TestResponse:
+        return super().enrolled(number or self.world.number, path)
 
     def by_sms(self, path: str = "/members") -> TestResponse:
         """Asked for the second factor there, give it by text message; the page that it leads to."""
         page = self.submit(way_form(self.visit(path), "sms")).follow()
         return self.follow(self.enter(page, self.world.phone().code))
+
+    # What becomes of cookies by another hand than an answer's
+
+    def forget_cookie(self, suffix: str = "") -> None:
+        super().forget_cookie(suffix)
+        self._by_hand()
+
+    def set_cookie(self, name: str, value: str) -> None:
+        self.http.set_cookie(name, value)
+        self._by_hand()
+
+    def start_again(self) -> None:
+        """Closed and opened again: what lasts no longer than the browser is gone."""
+        self.http.cookiejar.clear_session_cookies()
+        self._by_hand()
+
+    def _by_hand(self) -> None:
+        if isinstance(self.entrance, OwnClient):
+            self.entrance.adopt("; ".join(f"{cookie.name}={cookie.value}" for cookie in self.http.cookiejar))

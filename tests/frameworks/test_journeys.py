@@ -1,4 +1,4 @@
-"""The same journeys through the integrations of Pyramid, Flask, Bottle and Django, and through the plain middleware."""
+"""The same journeys through the integrations of Pyramid, Flask, Bottle and Django, and through the plain middleware; in this process, and by other doors."""
 
 from __future__ import annotations
 
@@ -10,33 +10,43 @@ from webtest import TestResponse
 import authy_wsgi
 from tests.support import HTML, form_to, way_form, words
 
-from .support import SITES, SiteBrowser, SiteWorld
+from .doors import CLIENTS
+from .support import SITES, SiteBrowser, SiteWorld, Town
 
 XHR = {"Accept": "application/json", "X-Requested-With": "XMLHttpRequest"}
 NAMES = ["/members/caf%C3%A9", "/members/%E6%97%A5%E6%9C%AC", "/members/50%25%20off", "/members/a%3Fb%23c", "/members/a;b=c,d(e)'?f=%2B+%26"]
 FRAMEWORKS = [name for name in SITES if name != "plain"]
+MOUNTS = {"root": "", "below a prefix": "/app"}
+
+everywhere = pytest.mark.parametrize("below", MOUNTS.values(), ids=MOUNTS.keys())
 
 
-everywhere = pytest.mark.parametrize("below", ["", "/app"], ids=["root", "below a prefix"])
+def _by_every_door(mounts: list[str]) -> pytest.MarkDecorator:
+    ways = [("inside", at) for at in MOUNTS] + [(door, at) for door in ("own client", "waitress", "gunicorn") for at in mounts]
+    return pytest.mark.parametrize(
+        ("site", "door", "below"),
+        [
+            # Ten servers, each with two workers, take too long to be started every time.
+            pytest.param(site, door, MOUNTS[at], id=f"{site}-{door}-{at}", marks=[pytest.mark.slow] if door == "gunicorn" else [])
+            for site in SITES
+            for door, at in ways
+            if door != "own client" or site in CLIENTS
+        ],
+    )
+
+
+# The journeys that must be seen to work in every framework by every door: WebTest alone, the framework's own test client, and the two servers. All others,
+# and the rest below a prefix, run in this process only.
+journey = _by_every_door(["root"])
+journey_at_both_mounts = _by_every_door(list(MOUNTS))
 
 
 @pytest.fixture
-def below() -> str:
-    """Where the site is mounted; `everywhere` runs a test at both places."""
-    return ""
-
-
-@pytest.fixture(params=SITES)
-def world(request: pytest.FixtureRequest, below: str) -> SiteWorld:
-    return SiteWorld(SITES[request.param], below)
-
-
-@pytest.fixture
-def alice(world: SiteWorld) -> SiteBrowser:
+def alice(world: Town) -> SiteBrowser:
     """A browser in which alice has enrolled, and then signed in anew at the site."""
-    browser = world.browser("alice")
+    browser = world.browser(world.alice)
     browser.enrolled()
-    browser.sign_in("alice")
+    browser.sign_in(world.alice)
     world.clock.advance(3600)
     return browser
 
@@ -48,7 +58,7 @@ def our_cookies(response: TestResponse) -> list[str]:
 
 
 @everywhere
-def test_anonymous_requests_reach_the_app(world: SiteWorld) -> None:
+def test_anonymous_requests_reach_the_app(world: Town) -> None:
     browser = world.browser(None)
     assert browser.get("/").text == "front: None []"
     assert browser.get("/members").text == "members: None []"
@@ -57,41 +67,43 @@ def test_anonymous_requests_reach_the_app(world: SiteWorld) -> None:
     assert world.calls() == []
 
 
-@everywhere
-def test_first_sign_in_enrols_by_text_message_and_returns_to_the_page_asked_for(world: SiteWorld) -> None:
-    browser = world.browser("alice")
+@journey_at_both_mounts
+def test_first_sign_in_enrols_by_text_message_and_returns_to_the_page_asked_for(world: Town) -> None:
+    browser = world.browser(world.alice)
     first = browser.get("/members/a/b?tab=2&q=%C3%A9")
     assert first.status_int == 303
     assert first.headers.getall("Location")[0].startswith(world.below + "/second-factor/?next=")
     page = browser.follow(first)
     assert "Add your phone" in words(page)
-    page = browser.submit(form_to(page, "/enrol"), phone="408-555-5270", country="US", email="alice@example.com").follow()
+    page = browser.submit(form_to(page, "/enrol"), phone=world.typed_number, country="US", email="alice@example.com").follow()
     assert "Prove your phone" in words(page)
     done = browser.enter(page, world.phone().code)
     assert (done.status_int, done.headers.getall("Location")) == (303, [world.below + "/members/a/b?tab=2&q=%C3%A9"])
-    assert done.follow().text == "members: alice ['sms']"
+    assert done.follow().text == f"members: {world.alice} ['sms']"
     assert world.kinds() == ["sent", "enrolled", "approved"]
 
 
-@everywhere
-def test_page_asked_for_may_have_any_name(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_page_asked_for_may_have_any_name(world: Town, alice: SiteBrowser) -> None:
     alice.by_sms()
     held = alice.cookie() or ""
     for path in NAMES:
         alice.forget_cookie()
         asked = alice.get(path, status=303)
-        alice.http.set_cookie("__Host-second_factor", held)
+        alice.set_cookie("__Host-second_factor", held)
         assert alice.get(asked.headers["Location"].removeprefix(world.below), status=303).headers["Location"] == world.below + path
-        assert alice.get(path).text == "members: alice ['sms']"
+        assert alice.get(path).text == f"members: {world.alice} ['sms']"
 
 
-def test_sign_in_by_text_message_costs_two_calls(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_sign_in_by_text_message_costs_two_calls(world: Town, alice: SiteBrowser) -> None:
     world.emulator.calls.clear()
-    assert alice.by_sms().text == "members: alice ['sms']"
+    assert alice.by_sms().text == f"members: {world.alice} ['sms']"
     assert [call.route for call in world.calls()] == ["sms", "verify"]
 
 
-def test_wrong_code_does_not_get_in(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_wrong_code_does_not_get_in(world: Town, alice: SiteBrowser) -> None:
     page = alice.choose(alice.visit(), "sms")
     page = alice.enter(page, "1111111")
     assert page.status_int == 422
@@ -99,8 +111,8 @@ def test_wrong_code_does_not_get_in(world: SiteWorld, alice: SiteBrowser) -> Non
     assert alice.get("/members").status_int == 303
 
 
-@everywhere
-def test_push_approved_gets_in(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_push_approved_gets_in(world: Town, alice: SiteBrowser) -> None:
     world.phone().install_app()
     page = alice.choose(alice.visit("/members/x"), "push")
     assert "Approve on your phone" in words(page)
@@ -108,10 +120,11 @@ def test_push_approved_gets_in(world: SiteWorld, alice: SiteBrowser) -> None:
     world.phone().approve()
     world.clock.advance(1)
     assert alice.poll(page) == {"state": "approved", "url": world.below + "/members/x"}
-    assert alice.get("/members/x").text == "members: alice ['push']"
+    assert alice.get("/members/x").text == f"members: {world.alice} ['push']"
 
 
-def test_push_denied_does_not_get_in(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_push_denied_does_not_get_in(world: Town, alice: SiteBrowser) -> None:
     world.phone().install_app()
     page = alice.choose(alice.visit(), "push")
     world.phone().deny()
@@ -121,8 +134,8 @@ def test_push_denied_does_not_get_in(world: SiteWorld, alice: SiteBrowser) -> No
     assert world.kinds()[-1] == "denied"
 
 
-@everywhere
-def test_program_gets_a_problem_and_no_cookie(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_program_gets_a_problem_and_no_cookie(world: Town, alice: SiteBrowser) -> None:
     world.emulator.calls.clear()
     for path in ("/members", "/nowhere"):
         response = alice.get(path, headers=XHR)
@@ -135,14 +148,14 @@ def test_program_gets_a_problem_and_no_cookie(world: SiteWorld, alice: SiteBrows
     assert world.calls() == []
 
 
-def test_head_gets_the_problem_without_a_body(world: SiteWorld, alice: SiteBrowser) -> None:
+def test_head_gets_the_problem_without_a_body(world: Town, alice: SiteBrowser) -> None:
     response = alice.http.head(world.below + "/members", status=401)
     assert response.body == b""
     assert response.content_type == "application/problem+json"
 
 
-@everywhere
-def test_form_on_its_way_meets_a_page_that_says_it_was_not_sent(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_form_on_its_way_meets_a_page_that_says_it_was_not_sent(world: Town, alice: SiteBrowser) -> None:
     came_from = {"Referer": f"https://site.example{world.below}/members/form?step=2"}
     response = alice.post("/members", {"amount": "100"}, headers={**HTML, **came_from})
     assert response.status_int == 401
@@ -153,16 +166,16 @@ def test_form_on_its_way_meets_a_page_that_says_it_was_not_sent(world: SiteWorld
     page = alice.choose(page, "sms")
     done = alice.enter(page, world.phone().code)
     assert done.headers["Location"] == world.below + "/members/form?step=2"
-    assert alice.post("/members", {"amount": "100"}).text == "saved: alice ['sms']"
+    assert alice.post("/members", {"amount": "100"}).text == f"saved: {world.alice} ['sms']"
 
 
-@everywhere
-def test_step_up_asks_again_after_a_minute_and_lets_in_after_a_fresh_proof(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey_at_both_mounts
+def test_step_up_asks_again_after_a_minute_and_lets_in_after_a_fresh_proof(world: Town, alice: SiteBrowser) -> None:
     alice.by_sms()
     world.clock.advance(60)
-    assert alice.get("/pay").text == "paid: alice ['sms']"
+    assert alice.get("/pay").text == f"paid: {world.alice} ['sms']"
     world.clock.advance(1)
-    assert alice.get("/members").text == "members: alice ['sms']"
+    assert alice.get("/members").text == f"members: {world.alice} ['sms']"
     asked = alice.get("/pay?bill=7")
     assert asked.status_int == 303
     assert asked.headers.getall("Location")[0].startswith(world.below + "/second-factor/?next=")
@@ -170,11 +183,11 @@ def test_step_up_asks_again_after_a_minute_and_lets_in_after_a_fresh_proof(world
     assert "Confirm it is you" in words(page)
     done = alice.enter(alice.choose(page, "sms"), world.phone().code)
     assert done.headers["Location"] == world.below + "/pay?bill=7"
-    assert done.follow().text == "paid: alice ['sms', 'sms']"
+    assert done.follow().text == f"paid: {world.alice} ['sms', 'sms']"
 
 
 @everywhere
-def test_step_up_answers_programs_and_forms_as_the_gate_does(world: SiteWorld, alice: SiteBrowser) -> None:
+def test_step_up_answers_programs_and_forms_as_the_gate_does(world: Town, alice: SiteBrowser) -> None:
     alice.by_sms()
     world.clock.advance(61)
     program = alice.get("/pay", headers=XHR)
@@ -187,14 +200,14 @@ def test_step_up_answers_programs_and_forms_as_the_gate_does(world: SiteWorld, a
         assert our_cookies(response) == []
 
 
-def test_step_up_of_an_anonymous_visitor_says_sign_in_first(world: SiteWorld) -> None:
+def test_step_up_of_an_anonymous_visitor_says_sign_in_first(world: Town) -> None:
     response = world.browser(None).get("/pay")
     assert response.status_int == 403
     assert "Sign in first" in response.html.find("title").get_text()
 
 
-@everywhere
-def test_sign_out_of_the_site_and_in_again_asks_again(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey_at_both_mounts
+def test_sign_out_of_the_site_and_in_again_asks_again(world: Town, alice: SiteBrowser, door: str) -> None:
     alice.by_sms()
     before = dict(alice.http.cookies)
     alice.sign_out()
@@ -202,22 +215,24 @@ def test_sign_out_of_the_site_and_in_again_asks_again(world: SiteWorld, alice: S
     # The site's sessions live in their cookies, so a copy still says who is there; our pass is over in every copy.
     thief = world.browser(None)
     for name, value in before.items():
-        thief.http.set_cookie(name, value.strip('"'))
+        thief.set_cookie(name, value.strip('"'))
     assert "__Host-second_factor" in before
+    if door == "gunicorn":
+        world.clock.advance(60)  # the other worker may remember how she stood
     assert thief.get("/members").text in ("", "members: None []")  # asked, or nobody where sessions live in a database
-    alice.sign_in("alice")
+    alice.sign_in(world.alice)
     assert "Confirm it is you" in words(alice.visit())
     world.clock.advance(30)
-    assert alice.by_sms().text == "members: alice ['sms']"
+    assert alice.by_sms().text == f"members: {world.alice} ['sms']"
 
 
-def test_sign_out_is_open_to_whoever_lacks_the_factor(world: SiteWorld, alice: SiteBrowser) -> None:
+def test_sign_out_is_open_to_whoever_lacks_the_factor(world: Town, alice: SiteBrowser) -> None:
     assert alice.get("/members").status_int == 303
     alice.sign_out()
     assert alice.get("/members").text == "members: None []"
 
 
-def test_sign_out_on_our_page_deletes_both_cookies(world: SiteWorld, alice: SiteBrowser) -> None:
+def test_sign_out_on_our_page_deletes_both_cookies(world: Town, alice: SiteBrowser) -> None:
     alice.by_sms()
     response = alice.submit(form_to(alice.get("/second-factor/"), "/logout"))
     assert response.status_int == 303
@@ -226,20 +241,60 @@ def test_sign_out_on_our_page_deletes_both_cookies(world: SiteWorld, alice: Site
     assert (alice.cookie(), alice.cookie("_attempt")) == (None, None)
 
 
-@everywhere
-def test_two_users_in_one_browser_do_not_share_a_pass(world: SiteWorld, alice: SiteBrowser) -> None:
+@journey
+def test_two_users_in_one_browser_do_not_share_a_pass(world: Town, alice: SiteBrowser) -> None:
     alice.by_sms()
-    alice.sign_in("bob")
+    alice.sign_in(world.bob)
     assert "Add your phone" in words(alice.visit())
-    alice.enrolled("+14085555299")
-    assert alice.get("/members").text == "members: bob ['sms']"
-    alice.sign_in("alice")
+    alice.enrolled(world.other_number)
+    assert alice.get("/members").text == f"members: {world.bob} ['sms']"
+    alice.sign_in(world.alice)
     assert "Confirm it is you" in words(alice.visit())
     assert alice.get("/members").status_int == 303
 
 
+@journey
+def test_revoked_pass_is_over_within_a_minute_and_a_fresh_proof_gets_in(world: Town, alice: SiteBrowser) -> None:
+    alice.by_sms()
+    assert alice.get("/members").text == f"members: {world.alice} ['sms']"
+    world.backend.revoke(world.alice)
+    assert world.kinds()[-1] == "revoked"
+    assert world.gate.settings.recheck == 60
+    world.clock.advance(60)
+    assert alice.get("/members").status_int == 303
+    assert "Confirm it is you" in words(alice.visit())
+    assert alice.by_sms().text == f"members: {world.alice} ['sms']"
+
+
+@journey
+def test_whoever_the_site_remembers_is_asked_when_they_come_back_and_gets_in(world: Town, site: str) -> None:
+    browser = world.browser(None)
+    browser.sign_in(world.alice, remember=True)
+    browser.enrolled()
+    assert browser.get("/members").text == f"members: {world.alice} ['sms']"
+    browser.start_again()
+    assert browser.cookie() is not None
+    # Django remembers by a session that lasts: whoever comes back is in the same login. To all others it is a new one, and the old pass is not good there.
+    assert browser.get("/members").status_int == (200 if site == "django" else 303)
+    world.clock.advance(86_400)
+    assert "Confirm it is you" in words(browser.visit())
+    assert browser.by_sms().text == f"members: {world.alice} ['sms']"
+    assert browser.get("/members").text == f"members: {world.alice} ['sms']"
+    browser.sign_out()
+    browser.start_again()
+    assert browser.get("/members").text == "members: None []"
+
+
+@journey
+def test_whoever_the_site_does_not_remember_is_nobody_when_they_come_back(world: Town, alice: SiteBrowser) -> None:
+    alice.by_sms()
+    alice.start_again()
+    assert alice.cookie() is not None
+    assert alice.get("/members").text == "members: None []"
+
+
 @everywhere
-def test_our_static_file_is_served_as_it_is(world: SiteWorld) -> None:
+def test_our_static_file_is_served_as_it_is(world: Town) -> None:
     page = world.browser("alice").visit()
     address = page.html.find("link", rel="stylesheet")["href"]
     response = world.browser(None).http.get(address)
@@ -249,7 +304,7 @@ def test_our_static_file_is_served_as_it_is(world: SiteWorld) -> None:
 
 
 @everywhere
-def test_paths_that_the_app_does_not_know_are_gated_as_well(world: SiteWorld, alice: SiteBrowser) -> None:
+def test_paths_that_the_app_does_not_know_are_gated_as_well(world: Town, alice: SiteBrowser) -> None:
     assert alice.get("/nowhere").status_int == 303
     alice.by_sms()
     assert alice.get("/nowhere").status_int == 404
@@ -257,7 +312,7 @@ def test_paths_that_the_app_does_not_know_are_gated_as_well(world: SiteWorld, al
     assert "There is no such page here" in words(alice.get("/second-factor/nowhere"))
 
 
-def test_cookies_of_our_pages_arrive_with_all_that_they_say(world: SiteWorld, alice: SiteBrowser) -> None:
+def test_cookies_of_our_pages_arrive_with_all_that_they_say(world: Town, alice: SiteBrowser) -> None:
     page = alice.visit()
     attempt = [value.strip() for value in page.headers.getall("Set-Cookie") if "second_factor" in value]
     done = alice.enter(alice.choose(page, "sms"), world.phone().code)
@@ -274,7 +329,7 @@ def test_cookies_of_our_pages_arrive_with_all_that_they_say(world: SiteWorld, al
 @everywhere
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_our_answers_arrive_with_status_headers_and_body_as_made(name: str, below: str) -> None:
-    ours, plain = (SiteWorld(SITES[each], below) for each in (name, "plain"))
+    ours, plain = (SiteWorld(each, below) for each in (name, "plain"))
     answers = []
     for world in (ours, plain):
         browser = world.browser("alice")
@@ -308,7 +363,7 @@ def test_our_answers_arrive_with_status_headers_and_body_as_made(name: str, belo
 
 @pytest.mark.parametrize("name", SITES)
 def test_location_is_an_absolute_path_whatever_scheme_and_host_the_server_was_asked_by(name: str) -> None:
-    browser = SiteWorld(SITES[name]).browser("alice", **{"wsgi.url_scheme": "http"})
+    browser = SiteWorld(name).browser("alice", **{"wsgi.url_scheme": "http"})
     assert browser.get("/members", status=303).headers["Location"].startswith("/second-factor/?next=")
 
 

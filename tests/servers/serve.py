@@ -90,12 +90,12 @@ SERVERS: dict[str, Callable[[socket.socket], Any]] = {
 }
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel end this process, and what it becomes, when whoever started it is gone (Linux; PR_SET_PDEATHSIG is 1)."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    _end_with_parent()
+    end_with_parent()
     SERVERS[sys.argv[1]](socket.socket(fileno=int(sys.argv[2])))
