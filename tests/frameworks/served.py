@@ -23,7 +23,7 @@ from tests.servers.serve import end_with_parent
 from tests.support import API_KEY, SECRET, START, Clock
 
 from .doors import Wire, mounted
-from .support import SITES, Town, never
+from .support import COUNTRIES, SITES, Town, never
 
 ROOT = Path(__file__).parents[2]
 # Every count of the day is over by then.
@@ -56,6 +56,7 @@ def settings_of(store: SQLStore, client: AuthyClient, clock: Clock, events: Path
         "users": store,
         "clients": client,
         "enrolment": "open",
+        "countries": COUNTRIES,
         "clock": clock,
         "events": _teller(events),
         "site_name": "Acorn Ledger",

@@ -15,6 +15,9 @@ from .doors import OwnClient, mounted
 
 SITES = {"plain": plain_site, "pyramid": pyramid_site, "flask": flask_site, "bottle": bottle_site, "django": django_site}
 
+# A choice of two: to parse a page with all countries takes a third of a test's time.
+COUNTRIES = ["US", "PT"]
+
 # From a site's name, its app and where that is mounted to what makes each browser's entrance.
 Door = Callable[[str, Any, str], Callable[[], Any]]
 
@@ -52,7 +55,7 @@ class SiteWorld(Town):
     """A world with a whole site in this process, and a door to it."""
 
     def __init__(self, name: str, below: str = "", door: Door = inside, **settings: Any) -> None:
-        super().__init__(below=below, validate=False, identity=never, logout_url=f"{below}/logout", **settings)
+        super().__init__(below=below, validate=False, identity=never, logout_url=f"{below}/logout", **{"countries": COUNTRIES, **settings})
         self.gate, app = SITES[name].make(self.settings)
         self.backend = self.gate.backend
         self._entrance = door(name, app, below)
