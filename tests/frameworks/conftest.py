@@ -25,20 +25,20 @@ class Doors:
         return Waitress()
 
     @cached_property
-    def _services(self) -> Services:
+    def services(self) -> Services:
         return Services(self._folder)
 
     def open(self, site: str, door: str, below: str) -> Town:
         if door != "gunicorn":
             return SiteWorld(site, below, {"inside": inside, "own client": own_client, "waitress": self._waitress}[door])
         if (site, below) not in self._served:
-            self._served[site, below] = Served(site, below, self._services)
+            self._served[site, below] = Served(site, below, self.services)
         return ServedWorld(self._served[site, below])
 
     def close(self) -> None:
         for server in self._served.values():
             server.stop()
-        for part in ("_waitress", "_services"):
+        for part in ("_waitress", "services"):
             if part in vars(self):
                 getattr(self, part).stop()
 

@@ -23,7 +23,7 @@ from tests.servers.serve import end_with_parent
 from tests.support import API_KEY, SECRET, START, Clock
 
 from .doors import Wire, mounted
-from .support import COUNTRIES, SITES, Town, never
+from .support import COUNTRIES, Town, make_site, never
 
 ROOT = Path(__file__).parents[2]
 # Every count of the day is over by then.
@@ -83,7 +83,7 @@ def make(name: str, below: str) -> Any:
     folder = Path(os.environ["SITE_FOLDER"])
     client = AuthyClient(API_KEY, base_url=os.environ["SITE_PROVIDER"])
     store, clock = SQLStore(f"sqlite:///{folder}/second-factor.db"), SharedClock(Path(os.environ["SITE_CLOCK"]))
-    _, app = SITES[name].make(settings_of(store, client, clock, folder / "events", below))
+    _, app = make_site(name, settings_of(store, client, clock, folder / "events", below))
     return mounted(app, below)
 
 
@@ -109,9 +109,9 @@ class Services:
 class Served:
     """A site under gunicorn, as it is started."""
 
-    def __init__(self, name: str, below: str, services: Services) -> None:
+    def __init__(self, name: str, below: str, services: Services, mark: str = "") -> None:
         self.name, self.below, self.services = name, below, services
-        self.folder = services.folder / (name + below.replace("/", "-"))
+        self.folder = services.folder / (name + below.replace("/", "-") + mark)
         self.folder.mkdir()
         self.store = SQLStore(f"sqlite:///{self.folder}/second-factor.db")
         client = AuthyClient(API_KEY, base_url=services.url)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from webtest import TestResponse
 
+from authy_wsgi import SecondFactor
 from authy_wsgi.emulator.handset import Handset
 from tests.support import PHONE, Browser, World, way_form
 
-from . import bottle_site, django_site, flask_site, plain_site, pyramid_site
 from .doors import OwnClient, mounted
 
-SITES = {"plain": plain_site, "pyramid": pyramid_site, "flask": flask_site, "bottle": bottle_site, "django": django_site}
+SITES = ("plain", "pyramid", "flask", "bottle", "django")
 
 # A choice of two: to parse a page with all countries takes a third of a test's time.
 COUNTRIES = ["US", "PT"]
 
 # From a site's name, its app and where that is mounted to what makes each browser's entrance.
 Door = Callable[[str, Any, str], Callable[[], Any]]
+
+
+def make_site(name: str, settings: dict[str, Any]) -> tuple[SecondFactor, Any]:
+    """The gate and the app of a site. A server that runs one of them loads one framework."""
+    made: tuple[SecondFactor, Any] = import_module(f"tests.frameworks.{name}_site").make(settings)
+    return made
 
 
 def never(_environ: dict[str, Any]) -> None:
@@ -56,7 +63,7 @@ class SiteWorld(Town):
 
     def __init__(self, name: str, below: str = "", door: Door = inside, **settings: Any) -> None:
         super().__init__(below=below, validate=False, identity=never, logout_url=f"{below}/logout", **{"countries": COUNTRIES, **settings})
-        self.gate, app = SITES[name].make(self.settings)
+        self.gate, app = make_site(name, self.settings)
         self.backend = self.gate.backend
         self._entrance = door(name, app, below)
 
