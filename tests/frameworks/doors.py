@@ -130,11 +130,15 @@ class DjangoClient(OwnClient):
             self._client.cookies[name] = value
 
     def _ask(self, environ: Environ, target: str, headers: dict[str, str]) -> tuple[Answer, str]:
+        from django.db import connections
+
         kind, secure = headers.pop("Content-Type", "text/plain"), environ["wsgi.url_scheme"] == "https"
         extra = {"SCRIPT_NAME": self._below, "REMOTE_ADDR": environ["REMOTE_ADDR"]}
         found = self._client.generic(environ["REQUEST_METHOD"], target, _body(environ), kind, secure=secure, headers=headers, **extra)
         given = [*found.items(), *(("Set-Cookie", cookie.OutputString()) for cookie in found.cookies.values())]
         sent = found.wsgi_request.environ.get("HTTP_COOKIE", "")
+        # Django's client leaves them open for its TestCase to close.
+        connections.close_all()
         return Answer(f"{found.status_code} {found.reason_phrase}", given, b"".join(found)), sent
 
 
@@ -192,7 +196,7 @@ class Waitress:
         self._server = waitress.create_server(self._serve, map=self._sockets, host="127.0.0.1", port=0, threads=2, **trust)
         self._thread = Thread(target=self._run, name="waitress", daemon=True)
         self._thread.start()
-        self._wire = Wire("waitress", self._server.effective_port, lambda: "(in the log above)")
+        self._wire = Wire("waitress", self._server.effective_port, lambda: "(the captured log)")
 
     def _serve(self, environ: Environ, start_response: Any) -> Any:
         return self._app(environ, start_response)

@@ -153,12 +153,12 @@ class Served:
 
 
 class ServedWorld(Town):
-    """A test's share of a served site: people whom nobody has met, days after the last test. Its gate is that of whoever looks after the site."""
+    """A test's share of a served site: people whom nobody has met, days after the last test."""
 
     def __init__(self, served: Served) -> None:
         services = served.services
         super().__init__(below=served.below, validate=False, **served.settings)
-        self.wsgi = served.wire
+        self.wsgi, self.desk = served.wire, self.backend
         self.clock, self.emulator = services.clock, services.emulator
         self.clock.advance(LATER)
         self.emulator.calls.clear()

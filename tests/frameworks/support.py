@@ -9,6 +9,7 @@ from typing import Any
 from webtest import TestResponse
 
 from authy_wsgi import SecondFactor
+from authy_wsgi.backend import Backend
 from authy_wsgi.emulator.handset import Handset
 from tests.support import PHONE, Browser, World, way_form
 
@@ -45,6 +46,7 @@ class Town(World):
 
     alice, bob = "alice", "bob"
     number, other_number = PHONE, "+14085555299"
+    desk: Backend  # that of whoever looks after the site, elsewhere: on the same store, with a memory of its own
 
     @property
     def typed_number(self) -> str:
@@ -63,6 +65,7 @@ class SiteWorld(Town):
 
     def __init__(self, name: str, below: str = "", door: Door = inside, **settings: Any) -> None:
         super().__init__(below=below, validate=False, identity=never, logout_url=f"{below}/logout", **{"countries": COUNTRIES, **settings})
+        self.desk = self.backend
         self.gate, app = make_site(name, self.settings)
         self.backend = self.gate.backend
         self._entrance = door(name, app, below)

@@ -257,7 +257,7 @@ def test_two_users_in_one_browser_do_not_share_a_pass(world: Town, alice: SiteBr
 def test_revoked_pass_is_over_within_a_minute_and_a_fresh_proof_gets_in(world: Town, alice: SiteBrowser) -> None:
     alice.by_sms()
     assert alice.get("/members").text == f"members: {world.alice} ['sms']"
-    world.backend.revoke(world.alice)
+    world.desk.revoke(world.alice)
     assert world.kinds()[-1] == "revoked"
     assert world.gate.settings.recheck == 60
     world.clock.advance(60)
