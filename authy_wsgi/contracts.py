@@ -44,6 +44,7 @@ CHANNEL_STRENGTH: Mapping[str, Strength] = {
     "push": Strength.APPROVE,
     "app": Strength.CODE,
 }
+"""How strong a proof by each channel counts today."""
 
 
 class Login(NamedTuple):
@@ -159,6 +160,7 @@ class User:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def factor(self, factor_id: str) -> Factor | None:
+        """The factor with this id, None where the user has none."""
         return next((factor for factor in self.factors if factor.id == factor_id), None)
 
 
@@ -264,7 +266,9 @@ class UserStore(Protocol):
     people says so by an attribute `case_sensitive_ids = True`; limits are then counted apart, too.
     """
 
-    def get(self, user_id: str) -> User | None: ...
+    def get(self, user_id: str) -> User | None:
+        """The stored user, None where there is none."""
+        ...
 
 
 @runtime_checkable
@@ -275,10 +279,21 @@ class WritableUserStore(UserStore, Protocol):
     generation and version; `erase` removes that too (for a person who asks to be forgotten), and nothing calls it but the site.
     """
 
-    def save(self, user: User) -> User: ...
-    def delete(self, user_id: str) -> None: ...
-    def erase(self, user_id: str) -> None: ...
-    def ids(self, after: str = "", limit: int = 1000) -> Sequence[str]: ...
+    def save(self, user: User) -> User:
+        """Store this user in the place of the version that they were read as; the answer is what is stored now."""
+        ...
+
+    def delete(self, user_id: str) -> None:
+        """Take away all but a tombstone."""
+        ...
+
+    def erase(self, user_id: str) -> None:
+        """Take away that too."""
+        ...
+
+    def ids(self, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """At most `limit` ids that come after `after`, in order; those of tombstones too."""
+        ...
 
 
 @runtime_checkable
@@ -289,19 +304,38 @@ class Ledger(Protocol):
     what is stored, mine or the earlier one; `pop` gives the value to one caller and None to all others. `Unavailable("ledger")` when it cannot answer.
     """
 
-    def spend(self, budgets: Sequence[Budget], *, now: int) -> Allowance: ...
-    def give_back(self, receipt: str) -> None: ...
-    def claim(self, key: str, value: bytes, ttl: int, *, now: int) -> bytes: ...
-    def put(self, key: str, value: bytes, ttl: int, *, now: int) -> None: ...
-    def get(self, key: str, *, now: int) -> bytes | None: ...
-    def pop(self, key: str, *, now: int) -> bytes | None: ...
+    def spend(self, budgets: Sequence[Budget], *, now: int) -> Allowance:
+        """Count one try against every budget, or, where one of them is full, against none."""
+        ...
+
+    def give_back(self, receipt: str) -> None:
+        """Take back what was counted under this receipt."""
+        ...
+
+    def claim(self, key: str, value: bytes, ttl: int, *, now: int) -> bytes:
+        """Store a value where there is none; the answer is what is stored now."""
+        ...
+
+    def put(self, key: str, value: bytes, ttl: int, *, now: int) -> None:
+        """Store a value, whatever was there."""
+        ...
+
+    def get(self, key: str, *, now: int) -> bytes | None:
+        """What is stored and has not ended, None otherwise."""
+        ...
+
+    def pop(self, key: str, *, now: int) -> bytes | None:
+        """The same, and take it away."""
+        ...
 
 
 @runtime_checkable
 class ReadsMany(Protocol):
     """A ledger that answers several `get` in one round trip, in their order. Waiting pages ask often, so it is worth having over a network."""
 
-    def get_many(self, keys: Sequence[str], *, now: int) -> Sequence[bytes | None]: ...
+    def get_many(self, keys: Sequence[str], *, now: int) -> Sequence[bytes | None]:
+        """What `get` would answer for each key, in their order."""
+        ...
 
 
 class Client(Protocol):
@@ -316,17 +350,30 @@ class Client(Protocol):
     name: str
     unbound_validity: int
 
-    def ways(self, user: User) -> Sequence[Way]: ...
-    def reference(self, factor: Factor) -> str: ...
-    def start(self, user: User, way: Way, context: Context) -> Challenge: ...
-    def check(self, user: User, challenge: Challenge, answer: Mapping[str, str], context: Context) -> Verdict: ...
+    def ways(self, user: User) -> Sequence[Way]:
+        """Every way that this user's factors of this client allow, open or not: the backend leaves out what is not."""
+        ...
+
+    def reference(self, factor: Factor) -> str:
+        """Whose tries are counted together with this factor's."""
+        ...
+
+    def start(self, user: User, way: Way, context: Context) -> Challenge:
+        """Send a code, ask for an approval, or get ready for a code from an app."""
+        ...
+
+    def check(self, user: User, challenge: Challenge, answer: Mapping[str, str], context: Context) -> Verdict:
+        """Judge what the person typed. A wrong code is a verdict."""
+        ...
 
 
 @runtime_checkable
 class Polls(Protocol):
     """A client whose answer comes from elsewhere (a push): asked at most once a second per challenge."""
 
-    def poll(self, user: User, challenge: Challenge, context: Context) -> Verdict: ...
+    def poll(self, user: User, challenge: Challenge, context: Context) -> Verdict:
+        """What the person has answered so far; PENDING for nothing yet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,9 +393,17 @@ class Enrols(Protocol):
     `proved` asks, once and best-effort, what is worth knowing of a factor just proved, to be merged into its data.
     """
 
-    def read(self, fields: Mapping[str, str], profile: Profile) -> Candidate: ...
-    def enrol(self, user: User, candidate: Candidate, context: Context) -> Factor: ...
-    def proved(self, user: User, factor: Factor, context: Context) -> Mapping[str, Any]: ...
+    def read(self, fields: Mapping[str, str], profile: Profile) -> Candidate:
+        """What the form asks to enrol."""
+        ...
+
+    def enrol(self, user: User, candidate: Candidate, context: Context) -> Factor:
+        """The factor that this candidate will be once it is proved."""
+        ...
+
+    def proved(self, user: User, factor: Factor, context: Context) -> Mapping[str, Any]:
+        """What is worth knowing of a factor that has just been proved."""
+        ...
 
 
 @runtime_checkable
@@ -362,7 +417,9 @@ class Hears(Protocol):
 
     callback_url: str
 
-    def hear(self, method: str, query: str, headers: Mapping[str, str], body: bytes, *, now: int) -> Sequence[str] | None: ...
+    def hear(self, method: str, query: str, headers: Mapping[str, str], body: bytes, *, now: int) -> Sequence[str] | None:
+        """What a callback is about; None for one that is not genuine."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

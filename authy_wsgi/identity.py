@@ -21,7 +21,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def remote_user(environ: Environ) -> str | None:
-    """REMOTE_USER, as the server or something around us sets it. Never the client's own Remote-User header (that is HTTP_REMOTE_USER).
+    """REMOTE_USER, as the server or something around us sets it. Never the client's own Remote-User header (that is `HTTP_REMOTE_USER`).
 
     Logins are unbound: two logins of one user look alike, so a pass outlives a logout that we do not see. Give `logout_url`.
     """
@@ -31,7 +31,7 @@ def remote_user(environ: Environ) -> str | None:
 
 
 def environ_key(key: str) -> Identity:
-    """Whatever stands under a key of the environ: None, a user id, or a `Login`. For something inside the server that sets it, not for HTTP_ headers."""
+    """Whatever stands under a key of the environ: None, a user id, or a `Login`. For something inside the server that sets it, not for `HTTP_` headers."""
     if key.startswith("HTTP_"):
         raise ValueError(f"environ_key({key!r}) would read a header that any client can send; write a function if a proxy you trust sets it.")
 

@@ -52,7 +52,8 @@ class ByPath:
     longest path that fits counts. `otherwise` is the answer for all other paths, or another policy for them.
 
     SECURITY: where a path could be read in two ways, what either asks for is asked for together: as it is written, and with case and compatibility forms
-    folded. An ambiguous one ("//", dot segments, "\\", ";", a "%" that is left over, no slash at its start) needs all that any rule or `otherwise` asks for.
+    folded. An ambiguous one ("//", dot segments, a backslash, ";", a "%" that is left over, no slash at its start) needs all that any rule or `otherwise`
+    asks for.
     """
 
     def __init__(self, rules: Mapping[str, Need], otherwise: Policy | Need | NotNeeded = REQUIRED) -> None:

@@ -68,6 +68,8 @@ class UserStatus(NamedTuple):
 
 
 class Approval(NamedTuple):
+    """How an approval request stands, and whose it is."""
+
     uuid: str
     authy_id: int
     status: Literal["pending", "approved", "denied", "expired"]
@@ -97,6 +99,7 @@ class AuthyAPI:
         return _number(user.get("id") if isinstance(user, dict) else None, "users/new")
 
     def user_status(self, authy_id: int) -> UserStatus:
+        """What the provider knows of a user."""
         body = _success(self.wire.call("GET", ("protected", "json", "users", str(authy_id), "status"), repeat=True))
         status = body.get("status")
         if not isinstance(status, dict) or _number(status.get("authy_id"), "status") != authy_id or not isinstance(status.get("registered"), bool):
