@@ -4,6 +4,7 @@
 # make soak       the state machine of adversary and honest users, long: 200,000 steps and more
 # make model      the order of the steps, in Spin: five models, and every mutation still found (about ten minutes)
 # make bench      the figures of docs/performance.md
+# make docs       the documentation as a site, into build/docs, with every warning an error
 # make screenshots  every page at 360 and 1280 px, light and dark, into shots/
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -14,7 +15,7 @@ PORT ?= 8000
 EMULATOR_PORT ?= 8001
 export SITE PORT EMULATOR_PORT
 
-.PHONY: demo test test-all lint types soak model bench screenshots clean system
+.PHONY: demo test test-all lint types soak model bench docs screenshots clean system
 
 demo: .venv/.demo
 	@exec $(BIN)/python -m examples.demo
@@ -41,6 +42,10 @@ model:
 
 bench: .venv/.test
 	$(BIN)/python benchmarks/passthrough.py
+
+docs: .venv/.test
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q docs build/docs
+	@echo build/docs/index.html
 
 screenshots: .venv/.test system
 	$(BIN)/python -m tests.browser.screenshots
