@@ -83,7 +83,7 @@ class Settings:
     prefix: str = _setting("/second-factor", "Where our pages live, below the place where the app is mounted.")
     policy: Policy | None = _setting(None, "Which request needs what: (environ, Login) -> Need or NOT_NEEDED. Default: required for all.")
     exempt: tuple[str, ...] = _setting((), "Paths that need no second factor, with all that is below them; whole segments.")
-    logout_url: str = _setting("", "The app's own logout (a path): let through without the factor, and it ends our pass.")
+    logout_url: str = _setting("", "The app's own logout (a path, to its last slash): let through without the factor, and it ends our pass.")
     login_url: str = _setting("", "Where an anonymous visitor of our pages is sent to sign in (a path).")
     profile: Callable[[str], Profile | None] = _setting(nobody, "What the site knows of a user: user id -> Profile or None.")
     password_stamp: Callable[[str], str] | None = _setting(None, "user id -> a text that changes with the password; a new one revokes every pass.")
