@@ -35,7 +35,7 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_last_updated_fmt = None
 
-# Docstrings are written as the pages are: one backtick for code, an indented block for what is to be read as it stands.
+# Docstrings are written as the pages are: one backtick for code.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_type_aliases = {name: f"authy_wsgi.contracts.{name}" for name in ("Environ", "Identity", "Policy")} | {
@@ -74,24 +74,7 @@ def _skip(_app: Any, _kind: str, _name: str, thing: Any, _skipped: bool, _option
     return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field number") else None
 
 
-def _as_markdown(_app: Any, _kind: str, _name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
-    """An indented block in a docstring is what it is in Markdown: to be read as it stands."""
-    read: list[str] = []
-    for before, line in zip(["", *lines], lines, strict=False):
-        if line.startswith("    ") and not before.strip() and not _inside(read):
-            read += [".. code-block:: python", ""]
-        read.append(line)
-    lines[:] = read
-
-
-def _inside(read: list[str]) -> bool:
-    """Whether an indented block has begun."""
-    last = next((line for line in reversed(read) if line.strip()), "")
-    return last.startswith("    ")
-
-
 def setup(app: Any) -> None:
     app.connect("source-read", _beside_us)
     app.connect("autodoc-process-signature", _plain_signature)
     app.connect("autodoc-skip-member", _skip)
-    app.connect("autodoc-process-docstring", _as_markdown)

@@ -31,6 +31,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 
 from authy_wsgi import AuthyClient, Login, SecondFactor, SQLStore, Unavailable
+from authy_wsgi.cli import _Stop, _unwrap
 from authy_wsgi.emulator import Emulator, WSGIAdapter, server
 from tests.clients.test_wire import certificate
 from tests.docs.blocks import ROOT, block
@@ -137,6 +138,7 @@ def test_the_wrap_behind_a_proxy_sees_what_nginx_is_told_to_send() -> None:
     assert "alice" in browser.enrolled().text
     assert {event.network for event in world.events} == {"8.8.4.4"}
     assert world.app.calls[-1]["wsgi.url_scheme"] == "https"
+    assert _unwrap(names["application"], "mysite:application").app is world.app
 
 
 def test_the_other_way_round_the_gate_sees_the_proxy() -> None:
@@ -213,9 +215,13 @@ def test_the_health_check_answers_in_front_of_the_gate() -> None:
         raise RuntimeError
 
     world = World(identity=broken)
-    http = TestApp(run("docs/deployment.md", "python", 1, application=world.app, settings=world.settings, SecondFactor=SecondFactor)["application"])
+    names = run("docs/deployment.md", "python", 1, application=world.app, settings=world.settings, SecondFactor=SecondFactor)
+    http = TestApp(names["application"])
     assert http.get("/health").text == "ok"
     assert http.get("/", status="*").status_int == 503
+    assert _unwrap(names["second_factor"], "mysite:second_factor") is names["second_factor"]
+    with pytest.raises(_Stop):
+        _unwrap(names["application"], "mysite:application")
 
 
 def break_down(part: Any) -> None:

@@ -76,6 +76,10 @@ def test_the_django_page(tmp_path: Path) -> None:
     exec(blocks("docs/django.md", "python")[0], names)
     assert names["MIDDLEWARE"] == django_site.MIDDLEWARE[2:]
     assert names["INSTALLED_APPS"] == [django_site.APPS]
+    from django.contrib.auth.urls import urlpatterns
+
+    # Spelled as Django's own addresses are: with another slash at its end it would be let through for nobody.
+    assert names["SECOND_FACTOR"]["LOGOUT_URL"] in {f"/accounts/{each.pattern}" for each in urlpatterns if each.name == "logout"}
     second_factor.cache_clear()
     with override_settings(SECOND_FACTOR=names["SECOND_FACTOR"]):
         assert second_factor().settings.exempt == ("/static",)
