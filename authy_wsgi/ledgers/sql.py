@@ -40,10 +40,12 @@ class SQLLedger:
             self._sweep(connection, now)
             left, full = [], []
             for key, budget in zip(keys, budgets, strict=True):
-                count = connection.execute(select(func.count()).where(TRIES.c.key == key, TRIES.c.ends > now)).scalar_one()
-                if count >= budget.limit:
-                    oldest = select(TRIES.c.ends).where(TRIES.c.key == key, TRIES.c.ends > now).order_by(TRIES.c.ends).offset(count - budget.limit).limit(1)
-                    full.append((connection.execute(oldest).scalar_one(), budget))
+                live = TRIES.c.key == key, TRIES.c.ends > now
+                oldest = select(TRIES.c.ends).where(*live).order_by(TRIES.c.ends.desc()).offset(budget.limit - 1).limit(1)
+                # One statement: a try that is given back takes no lock, and two would see it come and go between them.
+                count, again_at = connection.execute(select(func.count(), oldest.scalar_subquery()).select_from(TRIES).where(*live)).one()
+                if again_at is not None:
+                    full.append((again_at, budget))
                 left.append(budget.limit - count - 1)
             if full:
                 again_at, refused = max(full, key=lambda each: each[0])

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from authy_wsgi import MemoryLedger, Misconfigured, SQLLedger, SQLStore, Unavailable
 from authy_wsgi.contracts import Allowance, Budget
@@ -148,6 +148,18 @@ class TestSQLLedgerOnPostgreSQL(SQLContract):
     @pytest.fixture
     def url(self, postgres_url: str) -> str:
         return postgres_url
+
+    def test_tries_that_are_given_back_while_they_are_counted_leave_it_an_answer(self, ledger: SQLLedger) -> None:
+        receipts = [ledger.spend([budget()], now=NOW).receipt for _ in range(3)]
+
+        def give_back(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            while "count(" in statement and receipts:
+                ledger.give_back(receipts.pop())
+
+        event.listen(ledger.database._open(), "after_cursor_execute", give_back)
+        refused = ledger.spend([budget()], now=NOW)
+        assert (refused.ok, refused.again_at) == (False, NOW + budget().window)
+        assert ledger.spend([budget()], now=NOW).left == (2,)
 
     def test_limits_are_exact_whatever_isolation_the_server_gives_by_default(self, postgres_url: str) -> None:
         # A snapshot that was taken while waiting for the lock would not hold what was spent before it.
