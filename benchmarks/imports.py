@@ -18,7 +18,7 @@ import json, sys, sysconfig
 before = set(sys.modules)
 import authy_wsgi
 places = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-found = [(name, module.__spec__) for name, module in list(sys.modules.items()) if name not in before and not name.startswith("authy_wsgi")]
+found = [(name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items()) if name not in before and not name.startswith("authy_wsgi")]
 print(json.dumps([name for name, spec in found if spec and spec.name == name and str(spec.origin).startswith(places)]))
 """
 
