@@ -3,6 +3,11 @@
 `main` is what the ini file names; `make_app` is the same for programs.
 """
 
-from examples.pyramid_site.site import SITE_NAME, main, make_app
+import warnings
+
+# Pyramid's own import, of which setuptools tells whoever starts the site.
+warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+
+from examples.pyramid_site.site import SITE_NAME, main, make_app  # noqa: E402
 
 __all__ = ["SITE_NAME", "main", "make_app"]
