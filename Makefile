@@ -29,12 +29,12 @@ test: lint types system
 test-all: lint types system
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-# Types and lint are the same on every Python; what is seen in a browser too.
+# Without lint, types and the browser: they are the same on every Python.
 test-floors: .venv-floors/.test system
 	.venv-floors/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not browser"
 
 test-python: $(OTHER)/.test system
-	$(OTHER)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(OTHER)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not browser"
 
 lint: .venv/.test
 	$(BIN)/ruff check .
