@@ -668,6 +668,8 @@ PROGRAMS = {
     "a program that says nothing": ("GET", {}),
     "a program for JSON": ("GET", {"Accept": "application/json"}),
     "any text": ("GET", {"Accept": "text/*"}),
+    "pip": ("GET", {"Accept": "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"}),
+    "no page, whatever comes": ("GET", {"Accept": "*/*, text/html;q=0"}),
     "XHR of an old browser": ("GET", {"Accept": "text/html, */*; q=0.01", "X-Requested-With": "XMLHttpRequest"}),
     "fetch": ("GET", {"Accept": "text/html", "Sec-Fetch-Mode": "cors"}),
     "fetch of the same origin": ("GET", {"Accept": "text/html", "Sec-Fetch-Mode": "same-origin"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from authy_wsgi.site import FORM_TYPE, Response, encoded_path, encoded_query, he
 
 Kind = Literal["get", "post", "program"]
 
+# At less than a tenth text/html is no wish: package installers name it so after their own formats, and would read our page as an index without packages.
+_HTML = re.compile(r"text/html(?!\s*;\s*q\s*=\s*0(\.0\d*)?\s*(,|\Z))", re.IGNORECASE)
 _FORM_TYPES = (FORM_TYPE, "multipart/form-data", "text/plain")
 
 
@@ -21,7 +24,7 @@ def kind_of(environ: Environ) -> Kind:
     if method not in ("GET", "POST") or header(environ, "Upgrade"):
         return "program"
     mode = header(environ, "Sec-Fetch-Mode")
-    html = "text/html" in header(environ, "Accept").lower()
+    html = _HTML.search(header(environ, "Accept")) is not None
     navigates = mode == "navigate" if mode else html and not header(environ, "X-Requested-With")
     if method == "GET":
         return "get" if navigates else "program"
