@@ -1,6 +1,6 @@
 """`make demo`: one of the example sites, and a simulated Authy service whose phones you can hold, in one process.
 
-    SITE=bottle|pyramid PORT=8000 EMULATOR_PORT=8001 python -m examples.demo
+    SITE=bottle|pyramid|flask|django|plain|paste PORT=8000 EMULATOR_PORT=8001 python -m examples.demo
 
 Port 0 takes a free one. Everything that is kept lies in `.demo/<site>/` below the current directory: accounts and the secret last, enrolments do not,
 because the simulated phones forget what they were when they are switched off.
@@ -11,23 +11,26 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from paste.deploy import loadapp
 from waitress import create_server
 
 from authy_wsgi import AuthyClient, Event
 from authy_wsgi.emulator import Emulator
 from authy_wsgi.emulator.server import Server
-from examples import bottle_site, pyramid_site
-from examples.state import kept_secret
+from examples import bottle_site, django_site, flask_site, plain, pyramid_site
+from examples.state import kept_secret, sqlite_url
 
 HOST = "127.0.0.1"
 FOLDER = Path(".demo")
@@ -36,37 +39,94 @@ EXAMPLE_NUMBER = "202-555-0123"
 Events = Callable[[Event], object]
 
 
+class Service(NamedTuple):
+    """The simulated Authy service."""
+
+    api_key: str
+    url: str
+
+    def client(self) -> AuthyClient:
+        return AuthyClient(self.api_key, base_url=self.url)
+
+
+class Place(NamedTuple):
+    """Where a site of the demo keeps what: its folder, the second factor's file there, its secret."""
+
+    folder: Path
+    factor_file: Path
+    secret: str
+
+
 class Demo(NamedTuple):
-    """One site of the demo. `build` gets its folder, the name of the second factor's file there, the secret, the client and the events' callable."""
+    """One site of the demo, and how it is built."""
 
     name: str
     framework: str
     first_step: str
-    build: Callable[[Path, str, str, AuthyClient, Events], Any]
+    build: Callable[[Place, Service, Events], Any]
 
 
 class Unusable(Exception):
     """The demo cannot start as it was asked to; the sentence says what to do."""
 
 
-def _bottle(folder: Path, factor_file: str, secret: str, client: AuthyClient, events: Events) -> Any:
-    return bottle_site.make_site(folder / "site.db", folder / factor_file, secret=secret, client=client, https=False, events=events)
+def _bottle(place: Place, service: Service, events: Events) -> Any:
+    return bottle_site.make_site(place.folder / "site.db", place.factor_file, secret=place.secret, client=service.client(), https=False, events=events)
 
 
-def _pyramid(folder: Path, factor_file: str, secret: str, client: AuthyClient, events: Events) -> Any:
-    return pyramid_site.make_app(folder / "site.db", folder / factor_file, secret=secret, client=client, https=False, events=events)
+def _pyramid(place: Place, service: Service, events: Events) -> Any:
+    return pyramid_site.make_app(place.folder / "site.db", place.factor_file, secret=place.secret, client=service.client(), https=False, events=events)
+
+
+def _flask(place: Place, service: Service, events: Events) -> Any:
+    return flask_site.make_app(place.factor_file, secret=place.secret, client=service.client(), https=False, events=events)
+
+
+def _plain(place: Place, service: Service, events: Events) -> Any:
+    return plain.make_app(place.factor_file, secret=place.secret, client=service.client(), https=False, events=events)
+
+
+def _django(place: Place, service: Service, _events: Events) -> Any:
+    # A project reads its settings by itself. It keeps people and factors in one database, and the phones have forgotten theirs.
+    _remove(place.folder / "site.db")
+    _remove(place.folder / "second-factor.db")
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "examples.django_site.settings",
+        "DEMO_FOLDER": str(place.folder),
+        "AUTHY_API_KEY": service.api_key,
+        "AUTHY_BASE_URL": service.url,
+        "SECOND_FACTOR_EVENTS": f"{__package__}.demo:tell",
+    }
+    return import_module("examples.django_site.wsgi").ready()
+
+
+def _paste(place: Place, service: Service, _events: Events) -> Any:
+    ini = Path(__file__).with_name("paste.ini").read_text(encoding="utf-8")
+    said = {"authy.api_key": service.api_key, "authy.base_url": service.url, "users": sqlite_url(place.factor_file.absolute())}
+    for name, value in said.items():
+        ini = re.sub(rf"(?m)^{re.escape(name)} = .*", f"{name} = {value}", ini)
+    own = place.folder / "paste.ini"
+    own.write_text(ini.replace("https = false", f"https = false\nevents = {__package__}.demo:tell"), encoding="utf-8")
+    return loadapp(f"config:{own.absolute()}", global_conf={"second_factor_secret": place.secret})
+
+
+_ANY_NUMBER = f"Add any mobile number, for example {EXAMPLE_NUMBER} of the United States."
+
+
+def _sign_in(accounts: Mapping[str, str]) -> str:
+    names = " or ".join(f"{name} ({password})" for name, password in accounts.items())
+    return f"Open the site and sign in as {names}. {_ANY_NUMBER}"
 
 
 SITES: Mapping[str, Demo] = {
     "bottle": Demo(
         bottle_site.SITE_NAME, "Bottle", f"Open the site and join. Any mobile number will do, for example {EXAMPLE_NUMBER} of the United States.", _bottle
     ),
-    "pyramid": Demo(
-        pyramid_site.SITE_NAME,
-        "Pyramid",
-        f"Open the site and sign in; the page names two accounts. Add any mobile number, for example {EXAMPLE_NUMBER} of the United States.",
-        _pyramid,
-    ),
+    "pyramid": Demo(pyramid_site.SITE_NAME, "Pyramid", "Open the site and sign in; the page names two accounts. Or open one of your own.", _pyramid),
+    "flask": Demo(flask_site.SITE_NAME, "Flask", _sign_in(flask_site.ACCOUNTS), _flask),
+    "django": Demo(django_site.SITE_NAME, "Django", _sign_in(django_site.ACCOUNTS), _django),
+    "plain": Demo(plain.SITE_NAME, "plain WSGI", _sign_in(plain.ACCOUNTS), _plain),
+    "paste": Demo(plain.SITE_NAME, "PasteDeploy", _sign_in(plain.ACCOUNTS), _paste),
 }
 
 
@@ -88,7 +148,7 @@ def _run(environ: Mapping[str, str]) -> None:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR)
     chosen = environ.get("SITE") or "bottle"
     if chosen not in SITES:
-        raise Unusable(f"There is no site {chosen!r}: choose SITE={' or SITE='.join(SITES)}.")
+        raise Unusable(f"There is no site {chosen!r}: choose SITE={', '.join(SITES)}.")
     demo = SITES[chosen]
     port, emulator_port = _port(environ, "PORT", 8000), _port(environ, "EMULATOR_PORT", 8001)
     if port == emulator_port != 0:
@@ -97,11 +157,10 @@ def _run(environ: Mapping[str, str]) -> None:
         _bound(emulator_port, "EMULATOR_PORT", 8081).close()
         api_key = secrets.token_hex(16)
         with Server(Emulator(api_key, app_name=demo.name), HOST, emulator_port) as emulator:
-            client = AuthyClient(api_key, base_url=emulator.url)
-            folder, factor_file = _prepare(FOLDER / chosen, emulator.url.rpartition(":")[2])
-            app = demo.build(folder, factor_file, kept_secret(folder / "secret"), client, tell)
+            place = _prepare(FOLDER / chosen, emulator.url.rpartition(":")[2])
+            app = demo.build(place, Service(api_key, emulator.url), tell)
             site = create_server(app, sockets=[listener], threads=8)
-            _welcome(demo, f"http://{HOST}:{listener.getsockname()[1]}/", emulator.url + "/phone/", folder)
+            _welcome(demo, f"http://{HOST}:{listener.getsockname()[1]}/", emulator.url + "/phone/", place.folder)
             site.run()
             site.close()
     print("\nThe demo has ended.", flush=True)
@@ -138,13 +197,17 @@ def _bound(port: int, name: str, other: int) -> socket.socket:
     return listener
 
 
-def _prepare(folder: Path, emulator_port: str) -> tuple[Path, str]:
-    """The folder, and the name of a fresh file for the second factor. Named by the emulator's port, so that two demos never share one."""
+def _prepare(folder: Path, emulator_port: str) -> Place:
+    """The folder, and a fresh file for the second factor there. Named by the emulator's port, so that two demos never share one."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = f"second-factor-{emulator_port}.db"
+    factor_file = folder / f"second-factor-{emulator_port}.db"
+    _remove(factor_file)
+    return Place(folder, factor_file, kept_secret(folder / "secret"))
+
+
+def _remove(database: Path) -> None:
     for ending in ("", "-wal", "-shm"):
-        (folder / (name + ending)).unlink(missing_ok=True)
-    return folder, name
+        database.with_name(database.name + ending).unlink(missing_ok=True)
 
 
 def _welcome(demo: Demo, site: str, phones: str, folder: Path) -> None:

@@ -29,5 +29,10 @@ def matches_nobody(password: str) -> bool:
     return False
 
 
+def stamp(stored: str) -> str:
+    """A text that changes with the password, and says nothing about it."""
+    return hashlib.sha256(stored.encode()).hexdigest()
+
+
 def _digest(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=_COST, r=_BLOCK, p=_LANES, maxmem=_MEMORY, dklen=32)

@@ -125,10 +125,9 @@ class AuthyAPI:
             raise Unavailable("provider", f"an unexpected answer to {by}")
         return Sent(ignored, _words(body.get("device"), 40))
 
-    def request_email(self, authy_id: int, *, action: str = "") -> str:
+    def request_email(self, authy_id: int, *, force: bool = False, action: str = "") -> str:
         """Send a code by e-mail: the address that it went to. Whoever registered the number first may have named another one than yours."""
-        # Forced: whoever asks for an e-mail has the app out of reach, and the service would leave it out where there is an app.
-        query = {"force": "true", **({"action": action} if action else {})}
+        query = {name: value for name, value in (("force", "true" if force else ""), ("action", action)) if value}
         body = _success(self.wire.call("POST", ("protected", "json", "email", str(authy_id)), query=query))
         if "token" in body or not isinstance(body.get("email_id"), str) or not isinstance(body.get("email"), str):
             raise Unavailable("provider", "an unexpected answer to email")

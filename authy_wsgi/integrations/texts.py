@@ -85,7 +85,7 @@ def _as_it_is(text: str) -> str:
     return text.strip()
 
 
-def _flag(text: str) -> bool:
+def flag(text: str) -> bool:
     word = text.strip().lower()
     if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         raise ValueError("must be true or false")
@@ -145,7 +145,7 @@ def _clients(text: str) -> list[Any]:
 def _authy(group: Mapping[str, str]) -> AuthyClient:
     readers: dict[str, Callable[[str], Any]] = {
         **dict.fromkeys(("api_key", "base_url", "callback_url", "callback_method"), _as_it_is),
-        "bind_action": _flag,
+        "bind_action": flag,
         "digits": int,
     }
     unknown = sorted(group.keys() - readers.keys())
@@ -202,7 +202,7 @@ def read_demand(max_age: int | str | None, asked: Strength | str | None) -> tupl
 
 # name of the text -> (the setting it makes, how)
 _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    **{name: (name, _flag) for name in ("https", "enforce", "single_process")},
+    **{name: (name, flag) for name in ("https", "enforce", "single_process")},
     **{name: (name, _words) for name in ("other_secrets", "exempt", "channels", "countries")},
     **{name: (name, seconds) for name in ("lifetime", "recheck", "code_memory")},
     **{name: (name, named) for name in ("policy", "profile", "password_stamp", "canonical", "events", "clock")},

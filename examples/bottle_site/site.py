@@ -13,13 +13,15 @@ from typing import Any
 from bottle import BaseRequest, Bottle, HTTPResponse, request, static_file
 from jinja2 import Environment, FileSystemLoader
 
-from authy_wsgi import AuthyClient, Event, Login, Profile, SecondFactor, SQLStore, phones, proven
-from examples.bottle_site.forms import read_registration, spelled
+from authy_wsgi import AuthyClient, Event, Login, Profile, SQLStore, phones, proven
+from authy_wsgi.integrations.bottle import SecondFactor
 from examples.bottle_site.people import NameTaken, People, Session
+from examples.registration import password_complaint, read_registration, spelled
 from examples.state import sqlite_url
 
 SITE_NAME = "Harbour Club"
 COOKIE = "harbour_session"
+FRESH_SECONDS = 300
 
 _HERE = Path(__file__).parent
 _HEADERS = {
@@ -50,12 +52,11 @@ def make_site(
     https: bool = True,
     clock: Callable[[], int] = now,
     events: Callable[[Event], object] | None = None,
-) -> SecondFactor:
+) -> Bottle:
     """The whole site as a WSGI app. The two SQLite files are made where they are missing: ours, and the second factor's."""
     people = People(people_file, clock)
     site = Site(people, https=https)
-    return SecondFactor(
-        site.app,
+    second_factor = SecondFactor(
         identity=site.login_of,
         secret=secret,
         users=SQLStore(sqlite_url(factor_file)),
@@ -73,15 +74,19 @@ def make_site(
         clock=clock,
         events=events,
     )
+    site.app.install(second_factor)
+    return site.app
 
 
 class Site:
-    """The pages. `app` is a Bottle app that knows nothing of a second factor, but for the line on the members' page that shows it."""
+    """The pages. They know nothing of a second factor, but for the line on the members' page that shows it, and the one route that asks for a fresh proof."""
 
     def __init__(self, people: People, *, https: bool = True) -> None:
         self._people = people
         self._https = https
-        self._templates = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        self._templates = Environment(
+            loader=FileSystemLoader([_HERE / "templates", _HERE.parent / "templates"]), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
         self._templates.globals.update(site_name=SITE_NAME, countries=phones.countries())
         self._templates.filters.update(when=_in_words, pretty=phones.pretty)
         self.app = Bottle()
@@ -92,11 +97,15 @@ class Site:
             ("/login", "GET", self._login_form),
             ("/login", "POST", self._login),
             ("/members", "GET", self._members),
+            ("/password", "GET", self._password_form),
+            ("/password", "POST", self._password),
             ("/logout", "GET", self._logout_form),
             ("/logout", "POST", self._logout),
             ("/static/<name>", "GET", self._file),
         ):
-            self.app.route(path, method, view)
+            # Who sits down at somebody else's open browser must not be able to take the account over.
+            fresh = {"second_factor_max_age": FRESH_SECONDS} if path == "/password" else {}
+            self.app.route(path, method, view, **fresh)
         self.app.default_error_handler = self._error
 
     # Who is there
@@ -161,6 +170,20 @@ class Site:
         person = self._people.person(session.name)
         proofs = [(_CHANNELS.get(proof.channel, proof.channel), proof.at) for proof in proven(request.environ).proofs]
         return self._page("members.html", person=person, proofs=proofs, names=self._people.names())
+
+    def _password_form(self) -> Any:
+        return self._page("password.html", complaint="")
+
+    def _password(self) -> Any:
+        session, fields = self._session(), self._fields("password")
+        if not self._is_ours() or session is None:
+            return self._page("password.html", 403, complaint="", stale=True)
+        complaint = password_complaint(fields["password"])
+        if complaint:
+            return self._page("password.html", 422, complaint=complaint)
+        # Every proof that was given under the old password ends with it, here and in every other browser: the setting password_stamp.
+        self._people.change_password(session.name, fields["password"])
+        return self._go("/members")
 
     def _logout_form(self) -> Any:
         return self._page("logout.html") if self._session() else self._go("/")

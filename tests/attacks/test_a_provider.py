@@ -206,7 +206,7 @@ def test_A1_digits_of_other_scripts_cause_no_request(ready: Ready, zero: str) ->
     text=st.one_of(
         st.text(max_size=24),
         st.text(alphabet="0123456789 -./\\%#?&;:@\u00a0\u2003\r\n\t\x00", min_size=5, max_size=16),
-        st.tuples(st.text("0123456789", min_size=3, max_size=10), st.characters(), st.text("0123456789", max_size=6)).map("".join),
+        st.tuples(st.text("0123456789", min_size=3, max_size=10), st.characters(exclude_categories=["Cs"]), st.text("0123456789", max_size=6)).map("".join),
     ).filter(lambda text: not is_code(text))
 )
 @example("1234567\u0661")

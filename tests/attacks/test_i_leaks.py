@@ -788,7 +788,7 @@ REVIEWED = {
     "body.get('token') == 'is valid'": "a word of the provider's answer",
     "body.get('message') == 'Token is valid.'": "a word of the provider's answer",
     "self._tickets.read_pass(token) != held": "two passes whose signatures were good",
-    "who == environ.get(self._login_key)": "two logins that the site itself has named, under a key of the environ",
+    "who == self.login_of(environ)": "two logins that the site itself has named, under a key of the environ",
 }
 
 
@@ -796,7 +796,8 @@ def test_I5_no_secret_or_digest_is_compared_by_equality() -> None:
     """A list for the reviewer: every `==` or `!=` of a name that sounds like one. `docs/security.md` says how each secret is compared."""
     found = {}
     for path in sorted((Path(__file__).parents[2] / "authy_wsgi").rglob("*.py")):
-        if "emulator" in path.parts:
+        # Neither is there where people sign in.
+        if {"emulator", "testing"} & set(path.parts):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Compare) and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops):

@@ -1,32 +1,68 @@
-"""What the tests of a site behind a second factor need: a clock, an Authy service with phones, and a browser."""
+"""What the suites of the example sites share: a secret, and one browser for each person. All else is the test kit's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from authy_wsgi import AuthyClient
-from authy_wsgi.emulator import Emulator
-from authy_wsgi.emulator.server import Server
+from authy_wsgi.testing.webtest import TestApp
 
-from .browser import Clock
-
-API_KEY = "0123456789abcdef0123456789abcdef"
+SECRET = "a secret of thirty-two characters or more"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def secret() -> str:
+    return SECRET
 
 
-@pytest.fixture
-def service(clock: Clock) -> Iterator[Server]:
-    """An Authy service on a port of its own, by the test's clock."""
-    with Server(Emulator(API_KEY, clock=clock, seed=7)) as server:
-        yield server
+class Browser(TestApp):
+    """A person's browser: says that it wants pages, and can fill in a form."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        super().__init__(app, {"HTTP_ACCEPT": "text/html,application/xhtml+xml", "HTTP_HOST": "site.example", "HTTP_SEC_FETCH_SITE": "same-origin"}, **options)
+
+    def open(self, path: str, status: Any = 200) -> Any:
+        """The page at that address, wherever it leads."""
+        return self._arrive(self.get(path, status="*"), status)
+
+    def send(self, page: Any, to: str, status: Any = 200, **fields: str) -> Any:
+        """Fill in the form whose action ends so, send it, and follow."""
+        form = form_to(page, to)
+        for name, value in fields.items():
+            form[name] = value
+        return self._arrive(form.submit(status="*"), status)
+
+    def choose(self, page: Any, channel: str, status: Any = 200) -> Any:
+        """Press one of the ways on the page that offers them."""
+        form = next(form for form in page.forms.values() if form.action.endswith("/start") and form["channel"].value == channel)
+        return self._arrive(form.submit(status="*"), status)
+
+    def poll(self, page: Any) -> Any:
+        """Look after the request on the phone, as a browser without script does."""
+        return self.send(page, "/poll", status="*")
+
+    @staticmethod
+    def _arrive(response: Any, status: Any) -> Any:
+        for _ in range(10):
+            if response.status_int not in (302, 303):
+                break
+            response = response.follow(status="*")
+        assert status in ("*", response.status_int), f"{response.status} at {response.request.path}: {words(response)}"
+        return response
 
 
-@pytest.fixture
-def client(service: Server) -> AuthyClient:
-    return AuthyClient(API_KEY, base_url=service.url)
+def form_to(page: Any, end: str) -> Any:
+    """The page's form whose action ends so."""
+    found = [form for form in page.forms.values() if form.action.endswith(end)]
+    assert found, f"there is no form to {end} here: {words(page)}"
+    return found[0]
+
+
+def heading(page: Any) -> str:
+    return str(page.html.find("h1").get_text(strip=True))
+
+
+def words(page: Any) -> str:
+    """What a person reads on the page."""
+    return " ".join((page.html.find("main") or page.html).get_text(" ").split())

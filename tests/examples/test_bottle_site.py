@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
-from authy_wsgi import AuthyClient, Event
-from authy_wsgi.emulator.server import Server
+from authy_wsgi import Event
+from authy_wsgi.testing import Authy, Clock
 from examples import passwords
 from examples.bottle_site import make_site
 
-from .browser import SECRET, Browser, Clock, form_to, heading, words
+from .conftest import Browser, form_to, heading, words
 
 ALICE = {"name": "Alice", "password": "correct horse", "email": "alice@example.com", "country": "US", "phone": "202-555-0123"}
 BOB = {"name": "bob", "password": "battery staple", "email": "bob@example.com", "country": "PT", "phone": "912 345 678"}
@@ -25,19 +24,19 @@ ALICES_PHONE, BOBS_PHONE = "+12025550123", "+351912345678"
 class Harbour:
     """The site, its people's phones, and what it told about sign-ins."""
 
-    def __init__(self, folder: Path, clock: Clock, client: AuthyClient, service: Server) -> None:
+    def __init__(self, folder: Path, clock: Clock, authy: Authy, secret: str) -> None:
         self.events: list[Event] = []
         self.clock = clock
-        self.service = service
-        self.app = make_site(folder / "site.db", folder / "factor.db", secret=SECRET, client=client, https=False, clock=clock, events=self.events.append)
+        self.authy = authy
+        self.app = make_site(
+            folder / "site.db", folder / "factor.db", secret=secret, client=authy.client(), https=False, clock=clock, events=self.events.append
+        )
 
     def browser(self) -> Browser:
         return Browser(self.app)
 
     def newest_code(self, number: str) -> str:
-        """The code of the newest message, read as a person's test suite would: from the phone's JSON."""
-        phone = requests.get(f"{self.service.url}/phone/{number}.json", timeout=5).json()
-        return str(phone["messages"][-1]["code"])
+        return self.authy.phone(number).code
 
     def join(self, browser: Browser, person: dict[str, str]) -> Any:
         """Register and sign in; the page that comes next."""
@@ -46,18 +45,18 @@ class Harbour:
     def sign_in(self, browser: Browser, person: dict[str, str], page: Any = None) -> Any:
         return browser.send(page or browser.open("/login"), "/login", name=person["name"], password=person["password"])
 
-    def enrol(self, browser: Browser, person: dict[str, str], number: str) -> Any:
+    def enrol(self, browser: Browser, person: dict[str, str]) -> Any:
         """Join, and prove the phone; the members' page."""
-        page = browser.send(self.join(browser, person), "/enrol")
-        return browser.send(page, "/code", code=self.newest_code(number))
+        self.join(browser, person)
+        return browser.pass_second_factor(person["name"].lower(), path="/members")
 
     def steps(self) -> list[tuple[str, str, str]]:
         return [(event.user_id, event.kind, event.channel) for event in self.events if event.kind != "challenged"]
 
 
 @pytest.fixture
-def harbour(tmp_path: Path, clock: Clock, client: AuthyClient, service: Server) -> Harbour:
-    return Harbour(tmp_path, clock, client, service)
+def harbour(tmp_path: Path, second_factor_clock: Clock, authy: Authy, secret: str) -> Harbour:
+    return Harbour(tmp_path, second_factor_clock, authy, secret)
 
 
 def test_joining_and_the_first_code_lead_to_the_members_page(harbour: Harbour) -> None:
@@ -86,9 +85,9 @@ def test_a_wrong_code_lets_nobody_in(harbour: Harbour) -> None:
 
 def test_signing_in_again_by_an_approval_on_the_phone(harbour: Harbour) -> None:
     browser = harbour.browser()
-    page = harbour.enrol(browser, ALICE, ALICES_PHONE)
+    page = harbour.enrol(browser, ALICE)
     browser.send(page, "/logout")
-    phone = harbour.service.emulator.phone(ALICES_PHONE)
+    phone = harbour.authy.phone(ALICES_PHONE)
     phone.install_app()
     harbour.clock.advance(60)
     page = browser.choose(harbour.sign_in(browser, ALICE), "push")
@@ -103,8 +102,8 @@ def test_signing_in_again_by_an_approval_on_the_phone(harbour: Harbour) -> None:
 
 def test_a_denial_on_the_phone_ends_the_try(harbour: Harbour) -> None:
     browser = harbour.browser()
-    browser.send(harbour.enrol(browser, ALICE, ALICES_PHONE), "/logout")
-    phone = harbour.service.emulator.phone(ALICES_PHONE)
+    browser.send(harbour.enrol(browser, ALICE), "/logout")
+    phone = harbour.authy.phone(ALICES_PHONE)
     phone.install_app()
     page = browser.choose(harbour.sign_in(browser, ALICE), "push")
     phone.deny()
@@ -117,7 +116,7 @@ def test_a_denial_on_the_phone_ends_the_try(harbour: Harbour) -> None:
 
 def test_signing_out_ends_both_factors(harbour: Harbour) -> None:
     browser = harbour.browser()
-    page = browser.send(harbour.enrol(browser, ALICE, ALICES_PHONE), "/logout")
+    page = browser.send(harbour.enrol(browser, ALICE), "/logout")
     assert "You are signed out" in words(page)
     assert browser.open("/members").request.path == "/login"
     assert harbour.sign_in(browser, ALICE).request.path == "/second-factor/"
@@ -133,15 +132,15 @@ def test_signing_out_on_the_second_factors_pages_leads_to_our_own(harbour: Harbo
 
 def test_signing_out_is_a_form_of_ours_or_nothing(harbour: Harbour) -> None:
     browser = harbour.browser()
-    harbour.enrol(browser, ALICE, ALICES_PHONE)
-    browser.http.post("/logout", {"csrf": "guessed"}, status=403)
+    harbour.enrol(browser, ALICE)
+    browser.post("/logout", {"csrf": "guessed"}, status=403)
     # The second factor's pass ends before the site has read the form; the site's own login stays.
     assert browser.open("/members").request.path.startswith("/second-factor/")
 
 
 def test_two_people_in_one_browser_prove_themselves_each(harbour: Harbour) -> None:
     browser = harbour.browser()
-    browser.send(harbour.enrol(browser, ALICE, ALICES_PHONE), "/logout")
+    browser.send(harbour.enrol(browser, ALICE), "/logout")
     page = harbour.join(browser, BOB)
     assert page.request.path == "/second-factor/enrol"
     page = browser.send(page, "/enrol")
@@ -152,7 +151,7 @@ def test_two_people_in_one_browser_prove_themselves_each(harbour: Harbour) -> No
 
 def test_a_new_password_ends_what_was_proved(harbour: Harbour, tmp_path: Path) -> None:
     browser = harbour.browser()
-    harbour.enrol(browser, ALICE, ALICES_PHONE)
+    harbour.enrol(browser, ALICE)
     with closing(sqlite3.connect(tmp_path / "site.db")) as database, database:
         database.execute("UPDATE people SET password = ?", (passwords.hashed("another password"),))
     harbour.clock.advance(61)
@@ -199,7 +198,7 @@ def test_a_wrong_password_and_an_unknown_name_read_alike(harbour: Harbour) -> No
 def test_forms_of_other_sites_do_nothing(harbour: Harbour, path: str) -> None:
     browser = harbour.browser()
     browser.send(browser.open("/register"), "/register", **ALICE)
-    page = browser.http.post(path, {**ALICE, "name": "eve" if path == "/register" else "alice", "csrf": ""}, status=403)
+    page = browser.post(path, {**ALICE, "name": "eve" if path == "/register" else "alice", "csrf": ""}, status=403)
     assert "Nothing was done" in words(page)
     assert browser.open("/members").request.path == "/login"
 
@@ -207,18 +206,37 @@ def test_forms_of_other_sites_do_nothing(harbour: Harbour, path: str) -> None:
 def test_a_session_planted_before_the_login_is_not_the_one_after(harbour: Harbour) -> None:
     browser = harbour.browser()
     page = browser.open("/login")
-    planted = browser.http.cookies["harbour_session"]
+    planted = browser.cookies["harbour_session"]
     browser.send(browser.open("/register"), "/register", **ALICE)
     harbour.sign_in(browser, ALICE, page)
-    assert browser.http.cookies["harbour_session"] != planted
+    assert browser.cookies["harbour_session"] != planted
 
 
 def test_the_site_works_below_a_prefix(harbour: Harbour) -> None:
     page = Browser(harbour.app)
-    page.http.extra_environ["SCRIPT_NAME"] = "/club"
-    opened = page.http.get("/members", status=303)
+    page.extra_environ["SCRIPT_NAME"] = "/club"
+    opened = page.get("/members", status=303)
     assert opened.headers["Location"] == "/club/login"
 
 
 def test_an_unknown_page_is_a_page(harbour: Harbour) -> None:
     assert heading(harbour.browser().open("/nowhere", status=404)) == "There is no such page"
+
+
+def test_a_new_password_asks_everywhere_again(harbour: Harbour) -> None:
+    browser, elsewhere = harbour.browser(), harbour.browser()
+    harbour.enrol(browser, ALICE)
+    harbour.sign_in(elsewhere, ALICE)
+    elsewhere.grant_second_factor("alice")
+    harbour.clock.advance(301)
+    browser.expect_second_factor("/password")
+    page = browser.pass_second_factor("alice", path="/password")
+    page = browser.send(page, "/password", status=422, password="short")
+    assert "8 characters or more" in words(page)
+    browser.send(page, "/password", password="a better horse")
+    harbour.clock.advance(61)
+    for person in (browser, elsewhere):
+        person.expect_second_factor("/members")
+    browser.send(browser.open("/logout"), "/logout")
+    page = browser.send(browser.open("/login"), "/login", name="alice", password="a better horse")
+    assert page.request.path == "/second-factor/"

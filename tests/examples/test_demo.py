@@ -19,6 +19,8 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
+from examples import django_site, flask_site, plain
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30
 
@@ -100,9 +102,9 @@ class Person:
 
     def send(self, to: str, **fields: str) -> None:
         """Fill in the form of this page whose action ends so, and send it."""
-        form = next(form for form in BeautifulSoup(self.page.text, "html.parser").find_all("form") if str(form["action"]).endswith(to))
+        form = next(form for form in BeautifulSoup(self.page.text, "html.parser").find_all("form") if str(form.get("action", "")).endswith(to))
         hidden = {str(field["name"]): str(field.get("value", "")) for field in form.find_all("input", type="hidden")}
-        self.page = self.http.post(requests.compat.urljoin(self.page.url, str(form["action"])), {**hidden, **fields}, timeout=PATIENCE)
+        self.page = self.http.post(requests.compat.urljoin(self.page.url, str(form.get("action", ""))), {**hidden, **fields}, timeout=PATIENCE)
 
     @property
     def heading(self) -> str:
@@ -165,7 +167,43 @@ def test_the_pyramid_site_on_demand(demos: Any) -> None:
     bob = Person()
     bob.open(site + "login")
     bob.send("/login", name="bob", password="winter store")
-    assert bob.heading == "Add your phone"
+    assert bob.heading == "Confirm your phone"
+    assert demo.end(signal.SIGINT) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["flask", "django"])
+def test_a_small_site_on_demand(demos: Any, name: str) -> None:
+    demo = demos(SITE=name)
+    site, phones = addresses(demo)
+    demo.line("The steps of each sign-in")
+    alice = Person()
+    alice.open(site)
+    module = {"flask": flask_site, "django": django_site}[name]
+    field = "username" if name == "django" else "name"
+    alice.send("", **{field: "alice", "password": module.ACCOUNTS["alice"]})
+    assert alice.heading == "Add your phone"
+    alice.send("/enrol", phone="202-555-0123", country="US", email="alice@example.com")
+    demo.line(r" sent sms$")
+    code = alice.http.get(phones + "+12025550123.json", timeout=PATIENCE).json()["messages"][-1]["code"]
+    alice.send("/code", code=code)
+    assert alice.heading == "Good to see you, alice"
+    demo.line(r" approved by sms$")
+    assert demo.end(signal.SIGINT) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["plain", "paste"])
+def test_a_site_behind_basic_on_demand(demos: Any, name: str) -> None:
+    demo = demos(SITE=name)
+    site, _ = addresses(demo)
+    demo.line("The steps of each sign-in")
+    alice = Person()
+    alice.open(site)
+    assert alice.page.status_code == 401
+    alice.http.auth = ("alice", plain.ACCOUNTS["alice"])
+    alice.open(site)
+    assert alice.heading == "Add your phone"
+    alice.send("/enrol", phone="202-555-0123", country="US", email="alice@example.com")
+    demo.line(r" alice  sent sms$")
     assert demo.end(signal.SIGINT) == (0, "")
 
 
@@ -180,7 +218,7 @@ def test_a_taken_port_is_named(demos: Any, setting: str) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
-    [("SITE", "django", "choose SITE=bottle or SITE=pyramid"), ("PORT", "http", "PORT is 'http'"), ("PORT", "99999", "PORT is '99999'")],
+    [("SITE", "zope", "choose SITE=bottle, pyramid, flask"), ("PORT", "http", "PORT is 'http'"), ("PORT", "99999", "PORT is '99999'")],
 )
 def test_a_setting_that_cannot_be_is_named(demos: Any, setting: str, value: str, said: str) -> None:
     demo = demos(**{setting: value})

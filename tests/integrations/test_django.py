@@ -18,7 +18,7 @@ from authy_wsgi import MemoryLedger, Unavailable
 from authy_wsgi.contracts import User
 from authy_wsgi.testing.contracts.users import UserStoreContract
 from tests.frameworks import django_site
-from tests.frameworks.support import SITES, SiteWorld
+from tests.frameworks.support import SiteWorld
 from tests.support import API_KEY, words
 
 django_site.configure()
@@ -140,7 +140,7 @@ def test_without_wsgi_it_says_so() -> None:
 def test_a_new_password_ends_the_passes_of_before() -> None:
     from tests.frameworks.django_people.models import Person
 
-    world = SiteWorld(SITES["django"], password_stamp=factor.password_stamp_of)
+    world = SiteWorld("django", password_stamp=factor.password_stamp_of)
     alice = world.browser("alice")
     alice.enrolled()
     assert alice.get("/members").status_int == 200
@@ -157,7 +157,7 @@ def test_a_new_password_ends_the_passes_of_before() -> None:
 
 def test_a_later_middleware_that_lets_somebody_else_in_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     with override_settings(MIDDLEWARE=[*django_site.MIDDLEWARE, f"{__name__}.by_token"]):
-        world = SiteWorld(SITES["django"])
+        world = SiteWorld("django")
         alice = world.browser("alice")
         alice.enrolled()
         assert alice.get("/members", headers={"X-Token": "bob", "Accept": "text/html"}).status_int == 503

@@ -285,3 +285,12 @@ def test_the_gate_is_found(door: str, find: Callable[[Any, Any], Any], authy: Au
 def test_an_app_without_a_gate_is_told() -> None:
     with pytest.raises(TypeError, match="No SecondFactor is to be found in this function"):
         TestApp(lambda environ, start_response: [])
+
+
+def test_middleware_that_copies_the_environ_is_said_where_it_matters(authy: Authy, second_factor_clock: Clock) -> None:
+    site = Site("webtest", authy, second_factor_clock)
+    alice = TestApp(lambda environ, start_response: site.app(dict(environ), start_response), second_factor=site.gate)
+    site.sign_in(alice)
+    with pytest.raises(AssertionError, match="copies the environ"):
+        alice.grant_second_factor()
+    assert text(alice.pass_second_factor("alice")) == "front: alice ['sms']"

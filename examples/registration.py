@@ -1,4 +1,4 @@
-"""The registration form: read it, or say field by field what to mend."""
+"""A registration form, as two of the sites have it: read it, or say field by field what to mend."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def spelled(name: str) -> str:
     return name.strip().lower()
 
 
+def password_complaint(password: str) -> str:
+    """What is wrong with a new password, "" where nothing is."""
+    if _SHORTEST <= len(password) <= _LONGEST:
+        return ""
+    return f"Choose a password of {_SHORTEST} characters or more." if len(password) < _SHORTEST else "That password is too long."
+
+
 def read_registration(fields: Mapping[str, str]) -> tuple[Registration | None, dict[str, str]]:
     """The registration, or None and a sentence for each field that needs mending."""
     name, email = spelled(fields.get("name", "")), fields.get("email", "").strip()
@@ -35,8 +42,8 @@ def read_registration(fields: Mapping[str, str]) -> tuple[Registration | None, d
     phone, complaints = _read_phone(fields)
     if not _NAME.fullmatch(name):
         complaints["name"] = "Choose a name of 2 to 32 letters, digits, dots, hyphens or underscores, starting with a letter."
-    if not _SHORTEST <= len(password) <= _LONGEST:
-        complaints["password"] = f"Choose a password of {_SHORTEST} characters or more." if len(password) < _SHORTEST else "That password is too long."
+    if complaint := password_complaint(password):
+        complaints["password"] = complaint
     if not _EMAIL.fullmatch(email):
         complaints["email"] = "Type your e-mail address, such as alice@example.com." if not email else "That does not look like an e-mail address."
     return (None, complaints) if complaints else (Registration(name, password, email, phone), {})
