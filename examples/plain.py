@@ -2,7 +2,8 @@
 
     application = SecondFactor(site, identity=basic_auth, ...)
 
-`PasswordsFirst` stands for whatever signs people in where you are: a server's `auth_basic`, Kerberos, an SSO proxy. It leaves REMOTE_USER; without Basic `identity=remote_user` reads that.
+`PasswordsFirst` stands for whatever signs people in where you are: a server's HTTP Basic, Kerberos, an SSO proxy. It leaves REMOTE_USER; where that is not by
+Basic, say `identity=remote_user`.
 """
 
 from __future__ import annotations
