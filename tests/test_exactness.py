@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from authy_wsgi import AuthyClient, Login, MemoryLedger, MemoryStore, SecondFact
 from authy_wsgi.contracts import Factor, User
 from authy_wsgi.errors import Unavailable
 from authy_wsgi.ledgers.redis import RedisLedger
+from authy_wsgi.testing.contracts.threads import at_once
 from tests.ledgers.processes import race
 from tests.support import API_KEY, SECRET, START
 
@@ -95,17 +95,6 @@ def try_code(gate: SecondFactor, session: str, code: str = CODE) -> str:
     except Unavailable:
         return "unavailable"  # SQLite on a busy machine: closed, and that is all it may be
     return "in" if answer else answer.verdict.reason or answer.verdict.outcome.value
-
-
-def at_once(count: int, call: Callable[[int], str]) -> list[str]:
-    start = threading.Barrier(count)
-
-    def run(number: int) -> str:
-        start.wait()
-        return call(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def alice() -> User:

@@ -22,7 +22,8 @@ from authy_wsgi import MemoryLedger, Misconfigured, SQLLedger, SQLStore, Unavail
 from authy_wsgi.contracts import Allowance, Budget
 from authy_wsgi.database import TRIES, VALUES
 from authy_wsgi.ledgers.redis import RedisLedger
-from authy_wsgi.testing.contracts.ledgers import NOW, LedgerContract, at_once, budget
+from authy_wsgi.testing.contracts.ledgers import NOW, LedgerContract, budget
+from authy_wsgi.testing.contracts.threads import at_once
 from tests.ledgers.processes import race
 
 if TYPE_CHECKING:

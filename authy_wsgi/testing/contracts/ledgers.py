@@ -12,30 +12,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from authy_wsgi.contracts import Budget, Ledger, ReadsMany
+from authy_wsgi.testing.contracts.threads import at_once
 
 NOW = 1_700_000_000
 
 
 def budget(rule: str = "code.user", subject: str = "alice", limit: int = 3, window: int = 60) -> Budget:
     return Budget(rule, subject, limit, window)
-
-
-def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """The answers of so many threads that start together."""
-    start = threading.Barrier(count)
-
-    def run(number: int) -> Any:
-        start.wait()
-        return call(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 class LedgerContract:

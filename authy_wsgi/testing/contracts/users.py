@@ -11,9 +11,7 @@ people; leave it out where yours has no such thing. `ReadOnlyUserStoreContract` 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,6 +23,7 @@ from hypothesis import strategies as st
 from authy_wsgi.contracts import Factor, User, UserStore, WritableUserStore
 from authy_wsgi.documents import dump_user, load_user
 from authy_wsgi.errors import AmbiguousUser, Conflict, SecondFactorError
+from authy_wsgi.testing.contracts.threads import at_once
 
 # Text as a database may meet it: every character that is one, so no lone surrogates; NUL is a case of its own.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -80,18 +79,6 @@ ODD_IDS = [
     "ü" * 255,
     "😀" * 255,
 ]
-
-
-def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """The answers of so many threads that start together."""
-    start = threading.Barrier(count)
-
-    def run(number: int) -> Any:
-        start.wait()
-        return call(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def factor(number: int = 1, **more: Any) -> Factor:
