@@ -14,6 +14,7 @@ BUILD = "tests/docs/test_build.py::test_the_pages_build_without_a_warning"
 COMMANDS = "tests/docs/test_commands.py::test_a_command_of_a_page_is_one_that_there_is"
 DRAWING = "a drawing: there is nothing to run"
 
+PLUGINS = "tests/docs/test_plugins.py::test_every_block_of_the_page_is_run_here"
 README, FRAMEWORKS, OTHERS = "tests/test_docs.py::test_the_{}", "tests/integrations/test_docs.py::test_the_{}", "tests/docs/test_blocks.py::test_{}"
 
 # (page, language, number) -> the test that runs it, or the reason why none does.
@@ -53,6 +54,7 @@ CLAIMS: Mapping[tuple[str, str, int], str] = {
     ("docs/flask.md", "python", 0): FRAMEWORKS.format("flask_page"),
     ("docs/index.md", "python", 0): OTHERS.format("the_wrap_of_the_first_page_runs_as_written"),
     ("docs/paste.md", "ini", 0): FRAMEWORKS.format("inis"),
+    **{("docs/plugins.md", "python", number): PLUGINS for number in range(8)},
     ("docs/pyramid.md", "ini", 0): FRAMEWORKS.format("inis"),
     ("docs/pyramid.md", "python", 0): OTHERS.format("the_include_of_the_pyramid_page_works_with_its_ini"),
     ("docs/step-up.md", "python", 0): README.format("policy_of_the_step_up_page_asks_as_it_says"),
