@@ -98,14 +98,14 @@ class WalksSecondFactor:
 
         Who has no factor yet is given one.
         """
-        login = self._login(self._ask("GET", path, None, BROWSER), user_id)
+        login = self._who(self._ask("GET", path, None, BROWSER), user_id)
         if not (user := self.second_factor.backend.accounts.read(login.user_id)) or not user.factors:
             enrol(self.second_factor, login.user_id)
         for _, cookie in mint(self.second_factor, login, channel, age=age):
             name, _, value = cookie.partition(";")[0].partition("=")
             self._keep(name, value)
 
-    def _login(self, answer: Answer, user_id: str) -> Login:
+    def _who(self, answer: Answer, user_id: str) -> Login:
         login = self.second_factor.login_of(answer.environ)
         if login is None and _is_wall(self.second_factor, answer):
             # Only middleware that hands a copy on hides what the gate wrote.
@@ -140,7 +140,7 @@ class Walk:
         if not _is_wall(self._core, answer):
             raise AssertionError(f"GET {path} was answered {answer.status}, and nobody asked for a second factor: {_why_not(answer)}")
         unseen = user_id and self._core.login_of(answer.environ) is None
-        self._user_id = user_id if unseen else self._client._login(answer, user_id).user_id  # noqa: SLF001
+        self._user_id = user_id if unseen else self._client._who(answer, user_id).user_id  # noqa: SLF001
         if self._channel in _BY_THE_APP and self._enrolled():
             self._handset().install_app()
         for _ in range(_STEPS):

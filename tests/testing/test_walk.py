@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import django.test
+import flask.testing
 import pytest
+import webtest
+import werkzeug.test
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from authy_wsgi import Login, MemoryLedger, MemoryStore, Profile, SecondFactor
 from authy_wsgi.testing import Authy, Clock, enrol, mint, second_factor_of
 from authy_wsgi.testing.flask import FlaskClient
 from authy_wsgi.testing.passes import number_for
+from authy_wsgi.testing.walk import WalksSecondFactor
 from authy_wsgi.testing.webtest import TestApp
 from authy_wsgi.testing.werkzeug import Client
 from tests.frameworks import bottle_site, django_site, flask_site, plain_site, pyramid_site
@@ -294,3 +299,17 @@ def test_middleware_that_copies_the_environ_is_said_where_it_matters(authy: Auth
     with pytest.raises(AssertionError, match="copies the environ"):
         alice.grant_second_factor()
     assert text(alice.pass_second_factor("alice")) == "front: alice ['sms']"
+
+
+@pytest.mark.parametrize("own", [webtest.TestApp, werkzeug.test.Client, flask.testing.FlaskClient, django.test.Client], ids=lambda own: own.__module__)
+def test_the_kit_hides_nothing_of_a_frameworks_own_client(own: type) -> None:
+    assert not {name for name in vars(WalksSecondFactor) if not name.startswith("__")} & set(dir(own))
+
+
+def test_djangos_own_ways_to_sign_in_work(authy: Authy, second_factor_clock: Clock) -> None:
+    site = Site("django", authy, second_factor_clock)
+    from tests.frameworks.django_people.models import Person
+
+    alice = site.client()
+    alice.force_login(Person.objects.get_or_create(name="alice")[0], backend="django.contrib.auth.backends.ModelBackend")
+    assert text(alice.pass_second_factor()) == "front: alice ['sms']"
