@@ -14,6 +14,7 @@ BUILD = "tests/docs/test_build.py::test_the_pages_build_without_a_warning"
 COMMANDS = "tests/docs/test_commands.py::test_a_command_of_a_page_is_one_that_there_is"
 DRAWING = "a drawing: there is nothing to run"
 
+TESTING = "tests/docs/test_testing.py::test_{}"
 PLUGINS = "tests/docs/test_plugins.py::test_every_block_of_the_page_is_run_here"
 README, FRAMEWORKS, OTHERS = "tests/test_docs.py::test_the_{}", "tests/integrations/test_docs.py::test_the_{}", "tests/docs/test_blocks.py::test_{}"
 
@@ -59,6 +60,9 @@ CLAIMS: Mapping[tuple[str, str, int], str] = {
     ("docs/pyramid.md", "python", 0): OTHERS.format("the_include_of_the_pyramid_page_works_with_its_ini"),
     ("docs/step-up.md", "python", 0): README.format("policy_of_the_step_up_page_asks_as_it_says"),
     ("docs/step-up.md", "python", 1): OTHERS.format("a_view_that_hands_over_its_form_has_it_kept"),
+    **{("docs/testing.md", "python", number): TESTING.format("a_plain_site") for number in (0, 1, 2, 3, 4, 5, 6, 10)},
+    **{("docs/testing.md", "python", number): TESTING.format("a_flask_app") for number in (7, 8)},
+    ("docs/testing.md", "python", 9): TESTING.format("a_django_project"),
 }
 
 
