@@ -14,6 +14,7 @@ import pytest
 from authy_wsgi import MemoryLedger, Misconfigured, Refused, Unavailable
 from authy_wsgi.contracts import Context
 from authy_wsgi.testing.contracts.users import at_once
+from authy_wsgi.testing.webtest import TestApp
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.support import World
 
@@ -107,6 +108,18 @@ def test_stores_on_one_file_are_one_store(tmp_path: Path) -> None:
     store = MODULES["factor_store"].FactorStore
     users = at_once(8, lambda number: store(tmp_path / "factors.db").save(MODULES["test_pigeon"].User(id=f"user{number}")))
     assert list(store(tmp_path / "factors.db").ids()) == sorted(user.id for user in users)
+
+
+def test_a_pass_is_granted_with_a_client_of_ones_own(tmp_path: Path) -> None:
+    pigeon = MODULES["test_pigeon"]
+    loft = pigeon.Loft()
+    gate = MODULES["mysite"].make_application(tmp_path, "only for tests " * 3, pigeon.pigeon_to(loft))
+    alice = TestApp(gate, extra_environ={"REMOTE_USER": "alice"})
+    alice.expect_second_factor("/members")
+    alice.grant_second_factor()
+    assert alice.get("/members").text == "members only"
+    assert loft.messages == []
+    gate.backend.ledger.database.close()
 
 
 def test_a_number_that_the_gateway_does_not_serve_is_refused() -> None:
