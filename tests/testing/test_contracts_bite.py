@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -285,6 +285,23 @@ class Right:
     def proved(self, user, factor, context):
         return {}
 
+class RightAndGivesUp(Right):
+    def check(self, user, challenge, answer, context):
+        wrong = self.sent[challenge.id]
+        if len(wrong) == 3:
+            return Verdict(outcome=Outcome.THROTTLED, channel="sms")
+        verdict = super().check(user, challenge, answer, context)
+        if not verdict:
+            wrong.append(answer)
+        return verdict
+
+class RightAndRefuses(RightAndGivesUp):
+    def check(self, user, challenge, answer, context):
+        verdict = super().check(user, challenge, answer, context)
+        if verdict.outcome is Outcome.THROTTLED:
+            raise Refused("Too many wrong codes. Ask for another one.")
+        return verdict
+
 class ApprovesSixDigits(Right):
     def accepts(self, user, challenge, code):
         return len(code) == 6 and code.isdigit()
@@ -429,12 +446,12 @@ GIVE_A_CLIENT = """
 """
 
 
-def bites(pytester: pytest.Pytester, plugins: str, contract: str, given: str, faults: Mapping[str, str]) -> None:
-    """The plug-in that is right passes all of the suite, and each of the others fails the test that is named beside it."""
-    names = ["Right", *faults]
+def bites(pytester: pytest.Pytester, plugins: str, contract: str, given: str, faults: Mapping[str, str], right: Sequence[str] = ("Right",)) -> None:
+    """The plug-ins that are right pass all of the suite, and each of the others fails the test that is named beside it."""
+    names = [*right, *faults]
     tests = "".join(f"\nclass Test{name}({contract}):{given.format(fixture='store' if 'Store' in contract else 'ledger', name=name)}" for name in names)
     path = pytester.makepyfile(plugins + tests)
-    chosen = [f"{path}::TestRight", *(f"{path}::Test{name}::{test}" for name, test in faults.items())]
+    chosen = [*(f"{path}::Test{name}" for name in right), *(f"{path}::Test{name}::{test}" for name, test in faults.items())]
     reports = pytester.inline_run("-q", "--tb=no", "-p", "no:xdist", "-p", "no:cacheprovider", *chosen).getreports("pytest_runtest_logreport")
     failed: dict[str, set[str]] = defaultdict(set)
     for report in reports:
@@ -527,4 +544,4 @@ def test_the_suite_for_ledgers(pytester: pytest.Pytester) -> None:
 
 
 def test_the_suite_for_clients(pytester: pytest.Pytester) -> None:
-    bites(pytester, CLIENTS, "ClientContract", GIVE_A_CLIENT, CLIENT_FAULTS)
+    bites(pytester, CLIENTS, "ClientContract", GIVE_A_CLIENT, CLIENT_FAULTS, ["Right", "RightAndGivesUp", "RightAndRefuses"])
