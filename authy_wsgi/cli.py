@@ -19,6 +19,7 @@ from authy_wsgi.database import MIGRATED
 from authy_wsgi.errors import AmbiguousUser, Misconfigured, SecondFactorError
 from authy_wsgi.explain import explain, who_sends_nothing
 from authy_wsgi.identity import remote_user
+from authy_wsgi.integrations.lookup import second_factor_in
 from authy_wsgi.middleware import SecondFactor
 from authy_wsgi.policy import required
 
@@ -122,22 +123,10 @@ def find_second_factor(name: str) -> SecondFactor:
         if not hasattr(found, part):
             raise _Stop(f"--app {name}: {module_name} has no {part!r}.")
         found = getattr(found, part)
-    return _unwrap(found, name)
-
-
-def _unwrap(found: Any, name: str) -> SecondFactor:
-    waiting: list[Any] = [found]
-    seen: set[int] = set()
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, SecondFactor):
-            return one
-        if id(one) in seen or len(seen) > 100:
-            continue
-        seen.add(id(one))
-        waiting += [getattr(one, link) for link in ("app", "wsgi_app", "application", "wrap_app", "second_factor") if hasattr(one, link)]
-        waiting += [getattr(one, "__self__", None)]
-    raise _Stop(f"--app {name} is not a SecondFactor, and none was found around or inside it; name the SecondFactor itself.")
+    second_factor = second_factor_in(found)
+    if second_factor is None:
+        raise _Stop(f"--app {name} is not a SecondFactor, and none was found around or inside it; name the SecondFactor itself, or the app that it guards.")
+    return second_factor
 
 
 # Commands

@@ -75,5 +75,5 @@ class UnreadableIdentity(SecondFactorError):
     """`identity` answered something that is neither nobody nor somebody; `kind` says what, never the value."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"identity answered {kind}")
+        super().__init__(f"identity answered {kind}; it answers None for nobody, a user id as a str, or Login(user_id, session)")
         self.kind = kind

@@ -418,3 +418,16 @@ def test_the_command_line_explains_itself(folder: Path) -> None:
     assert "emulator" in run(folder, "--help")
     assert "invitation" in run(folder, "users", "--help")
     run(folder, "users", status=2)
+
+
+def test_the_app_of_a_framework_leads_to_its_second_factor(tmp_path: Path) -> None:
+    (tmp_path / "flasksite.py").write_text(
+        "from flask import Flask\n"
+        "from authy_wsgi import AuthyClient, MemoryLedger, MemoryStore\n"
+        "from authy_wsgi.integrations.flask import SecondFactor\n"
+        "app = Flask(__name__)\n"
+        "SecondFactor(app, identity=lambda: None, secret='x' * 40, users=MemoryStore(), ledger=MemoryLedger(), single_process=True,\n"
+        "             clients=AuthyClient('0123456789abcdef0123456789abcdef'), enrolment='none')\n"
+    )
+    status, said = command_line(tmp_path, "check", "--app", "flasksite:app", "--offline")
+    assert status == 0, said

@@ -12,6 +12,7 @@ else the word of the setting `identity`: a function without arguments that answe
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
@@ -28,7 +29,7 @@ PREFIX = "SECOND_FACTOR_"
 EXTENSION = "second_factor"
 
 P = ParamSpec("P")
-Identity = Callable[[], Login | str | None]
+Identity = Callable[[], Login | str | int | None]
 
 
 class SecondFactor:
@@ -46,8 +47,7 @@ class SecondFactor:
         texts = {_dotted(name): value for name, value in app.config.items() if name.startswith(PREFIX)}
         given = dict(self._settings)
         identity: Identity | None = given.pop("identity", texts.pop("identity", None)) or _flask_login(app)
-        reader = None if identity is None else _of_request(identity)
-        core = Core(**read_settings(texts, "", **given, identity=reader))
+        core = Core(**_settings(texts, given, identity))
         app.extensions[EXTENSION] = guard = Guard(core, core.settings.identity)
         # The first of all: nothing that the app does before a request may answer before the gate has.
         app.before_request_funcs.setdefault(None, []).insert(0, guard.gate)
@@ -55,8 +55,32 @@ class SecondFactor:
         _confirm_before_views(app, guard)
 
 
-def _of_request(identity: Identity) -> Callable[[Any], Login | str | None]:
-    return lambda _environ: identity()
+def _settings(texts: dict[str, Any], given: dict[str, Any], identity: Identity | None) -> dict[str, Any]:
+    """What the core takes. Who is there is asked in Flask's way, so its faults are told in that way too."""
+    faults: list[str] = []
+    if identity is None:
+        faults.append(f"identity is missing: this app has no Flask-Login, so say SecondFactor(app, identity=who). {_WHO}")
+    elif inspect.isfunction(identity) and inspect.signature(identity).parameters:
+        faults.append(f"identity takes no arguments under Flask. {_WHO}")
+    try:
+        settings = read_settings(texts, "", **given, identity=_of_request(identity or (lambda: None)))
+    except Misconfigured as others:
+        raise Misconfigured([*faults, *others.faults]) from None
+    if faults:
+        raise Misconfigured(faults)
+    return settings
+
+
+_WHO = "who() answers None, a user id or Login(user_id, session), for example from flask.session."
+
+
+def _of_request(identity: Identity) -> Callable[[Any], Any]:
+    def read(_environ: Any) -> Any:
+        who: Any = identity()
+        # Ids of database rows are numbers. Not bool, which Python counts among them.
+        return str(who) if isinstance(who, int) and not isinstance(who, bool) else who
+
+    return read
 
 
 def _dotted(name: str) -> str:

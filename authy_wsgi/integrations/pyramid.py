@@ -12,7 +12,7 @@ from typing import Any
 
 from pyramid.config import PHASE3_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
-from pyramid.interfaces import ISecurityPolicy
+from pyramid.interfaces import ISecurityPolicy, ISessionFactory
 from pyramid.request import Request
 from pyramid.tweens import EXCVIEW, INGRESS
 
@@ -54,6 +54,8 @@ def _make(config: Configurator) -> None:
         registry[_MADE] = SecondFactor(**read_settings(registry.settings, **registry[_GIVEN], identity=_by_the_policy))
     except Misconfigured as fault:
         raise ConfigurationError("The second factor cannot work:\n" + "\n".join(f"  - {each}" for each in fault.faults)) from None
+    if registry.queryUtility(ISessionFactory) is None:
+        raise ConfigurationError("The second factor marks each login in the session, and this app has none: config.set_session_factory(...).")
     registry.registerUtility(_Marking(policy), ISecurityPolicy)
 
 

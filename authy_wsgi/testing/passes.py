@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from authy_wsgi.attempts import Grant
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Enrols, Factor, Login, Proof
 from authy_wsgi.documents import new_generation
+from authy_wsgi.integrations.lookup import second_factor_in
 from authy_wsgi.middleware import SecondFactor
 from authy_wsgi.tickets import digest, new_id
-
-# Where a framework keeps what holds the gate: Bottle's plugin and Flask's guard, Flask's app, Pyramid's router, and middleware of all kinds.
-_INSIDE = ("core", "app", "wsgi_app", "application")
-_MAPS = (("extensions", "second_factor"), ("registry", "authy_wsgi.second_factor"))
 
 
 def second_factor_of(thing: Any) -> SecondFactor:
     """The `SecondFactor` that guards an app: of the app, of a framework's plugin, or of middleware around either. `TypeError` where there is none."""
-    seen: set[int] = set()
-    waiting = [thing]
-    while waiting:
-        here = waiting.pop(0)
-        if isinstance(here, SecondFactor):
-            return here
-        if here is None or id(here) in seen:
-            continue
-        seen.add(id(here))
-        waiting += [getattr(here, name, None) for name in _INSIDE]
-        waiting += [found.get(key) for name, key in _MAPS if isinstance(found := getattr(here, name, None), Mapping)]
-        waiting += list(getattr(here, "plugins", None) or ())
-    raise TypeError(f"No SecondFactor is to be found in this {type(thing).__name__}: give it as second_factor=...")
+    found = second_factor_in(thing)
+    if found is None:
+        raise TypeError(f"No SecondFactor is to be found in this {type(thing).__name__}: give it as second_factor=...")
+    return found
 
 
 def number_for(user_id: str) -> str:

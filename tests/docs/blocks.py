@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAMS = ("authy-wsgi", "curl", "flask", "make", "pip", "python")
+PROGRAMS = ("authy-wsgi", "curl", "export", "flask", "make", "pip", "python")
 
 
 class Block(NamedTuple):

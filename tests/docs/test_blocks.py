@@ -26,13 +26,14 @@ from typing import Any
 import pytest
 import requests
 from pyramid.config import Configurator
+from pyramid.session import SignedCookieSessionFactory
 from webtest import TestApp
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 
 from authy_wsgi import AuthyClient, Login, SecondFactor, SQLStore, Unavailable
-from authy_wsgi.cli import _Stop, _unwrap
 from authy_wsgi.emulator import Emulator, WSGIAdapter, server
+from authy_wsgi.integrations.lookup import second_factor_in
 from tests.clients.test_wire import certificate
 from tests.docs.blocks import ROOT, block
 from tests.frameworks.pyramid_site import Policy
@@ -72,6 +73,7 @@ def test_the_include_of_the_pyramid_page_works_with_its_ini(tmp_path: Path) -> N
     ini.read_string(block("docs/pyramid.md", "ini"))
     config = Configurator(settings={name: textwrap.dedent(value) for name, value in ini["app:main"].items()} | {"second_factor.secret": SECRET})
     config.set_security_policy(Policy())
+    config.set_session_factory(SignedCookieSessionFactory("the app's own"))
     run("docs/pyramid.md", "python", config=config)
     config.commit()
     gate = config.registry["authy_wsgi.second_factor"]
@@ -138,7 +140,9 @@ def test_the_wrap_behind_a_proxy_sees_what_nginx_is_told_to_send() -> None:
     assert "alice" in browser.enrolled().text
     assert {event.network for event in world.events} == {"8.8.4.4"}
     assert world.app.calls[-1]["wsgi.url_scheme"] == "https"
-    assert _unwrap(names["application"], "mysite:application").app is world.app
+    found = second_factor_in(names["application"])
+    assert found is not None
+    assert found.app is world.app
 
 
 def test_the_other_way_round_the_gate_sees_the_proxy() -> None:
@@ -220,9 +224,8 @@ def test_the_health_check_answers_in_front_of_the_gate() -> None:
     http = TestApp(names["application"])
     assert http.get("/health").text == "ok"
     assert http.get("/", status="*").status_int == 503
-    assert _unwrap(names["second_factor"], "mysite:second_factor") is names["second_factor"]
-    with pytest.raises(_Stop):
-        _unwrap(names["application"], "mysite:application")
+    assert second_factor_in(names["second_factor"]) is names["second_factor"]
+    assert second_factor_in(names["application"]) is None
 
 
 def break_down(part: Any) -> None:

@@ -49,6 +49,7 @@ CLAIMS: Mapping[tuple[str, str, int], str] = {
     ("docs/faq.md", "python", 0): OTHERS.format("a_key_lets_a_program_through_and_no_header_does"),
     ("docs/faq.md", "python", 1): OTHERS.format("staff_is_asked_first"),
     ("docs/faq.md", "python", 2): OTHERS.format("everybody_is_asked_from_the_day_on"),
+    ("docs/flask.md", "python", 1): FRAMEWORKS.format("flask_page_without_flask_login"),
     ("docs/foreign-apps.md", "python", 0): "tests/apps/test_httpbin.py::test_its_own_tests_end_through_the_gate_as_they_do_without",
     ("docs/foreign-apps.md", "python", 1): "tests/apps/test_pypiserver.py::test_twine_uploads_and_pip_installs_where_the_rule_says_so",
     ("docs/foreign-apps.md", "python", 2): "tests/apps/test_trac.py::test_after_the_login_comes_the_wall_then_the_phone_then_trac",

@@ -36,7 +36,8 @@ def pip(arguments: list[str]) -> None:
     setup.read(ROOT / "setup.cfg")
     for argument in arguments:
         if argument != ".":
-            wanted = Requirement(argument.replace(".[", "authy-wsgi[") if argument.startswith(".") else argument)
+            # "." is the checkout, and so is its path.
+            wanted = Requirement(re.sub(r"\A(\.|/path/to/authy-wsgi)(?=\[)", "authy-wsgi", argument))
             assert wanted.name != "authy-wsgi" or wanted.extras <= set(setup["options.extras_require"]), argument
 
 
@@ -83,9 +84,20 @@ def curl(arguments: list[str]) -> None:
         Path(saved).write_bytes(answer.body)
 
 
+def export(arguments: list[str]) -> None:
+    """Variables, each with a value that is written out or made by a command of ours."""
+    for argument in re.findall(r"\S+=(?:\$\(.*?\)|\S+)", " ".join(arguments)):
+        name, _, value = argument.partition("=")
+        assert re.fullmatch(r"[A-Z_]+", name), argument
+        if value.startswith("$("):
+            program, *rest = words(value[2:-1])
+            PROGRAMS[program](rest)
+
+
 PROGRAMS: Mapping[str, Callable[[list[str]], None]] = {
     "authy-wsgi": authy_wsgi,
     "curl": curl,
+    "export": export,
     "flask": flask,
     "make": make,
     "pip": pip,

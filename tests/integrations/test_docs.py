@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
-from authy_wsgi import SecondFactor
+from authy_wsgi import Login, SecondFactor
 from authy_wsgi.integrations.texts import read_settings
+from tests.docs.blocks import block
 from tests.support import API_KEY, SECRET
 from tests.test_docs import ROOT, blocks
 
@@ -25,25 +26,43 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
+def added(page: str) -> int:
+    """How many lines the page says that a site gets."""
+    return sum("# +" in line for line in blocks(page, "python")[0].splitlines())
+
+
 @pytest.mark.usefixtures("environment")
 def test_the_flask_page(tmp_path: Path) -> None:
     code = blocks("docs/flask.md", "python")[0].replace("{app.instance_path}-", f"{tmp_path}/")
     names: dict[str, Any] = {"__name__": "site_of_the_page"}
     exec(code, names)
     browser = TestApp(names["app"])
-    assert browser.get("/").text == "members only"
+    browser.get("/", status=401)
     assert browser.post("/login", {"user": "alice"}).text == "signed in"
     assert browser.get("/", headers=HTML, status=303).headers["Location"].startswith("/second-factor/")
-    added = [line for line in blocks("docs/flask.md", "python")[0].splitlines() if "# +" in line]
-    assert len(added) <= 10
+    assert browser.get("/logout", headers=HTML).text == "signed out"
+    assert added("docs/flask.md") == 10
     names["app"].extensions["second_factor"].core.settings.users.database.close()
+
+
+def test_the_flask_page_without_flask_login() -> None:
+    names: dict[str, Any] = {"Login": Login, "session": {}}
+    exec(block("docs/flask.md", "python", 1), names)
+    assert names["who"]() is None
+    names["session"].update(user_id=7, login_id="a")
+    assert names["who"]() == Login("7", "a")
 
 
 @pytest.mark.usefixtures("environment")
 def test_the_bottle_page() -> None:
     names: dict[str, Any] = {"__name__": "site_of_the_page"}
     exec(blocks("docs/bottle.md", "python")[0], names)
-    assert TestApp(names["app"]).get("/").text == "members only"
+    browser = TestApp(names["app"])
+    browser.get("/", status=302)
+    assert browser.post("/login", {"user": "alice"}).text == "signed in"
+    assert browser.get("/", headers=HTML, status=303).headers["Location"].startswith("/second-factor/")
+    assert browser.get("/logout", headers=HTML).text == "signed out"
+    assert added("docs/bottle.md") == 14
     names["second_factor"].core.settings.users.database.close()
 
 
@@ -82,7 +101,7 @@ def test_the_django_page(tmp_path: Path) -> None:
     assert names["SECOND_FACTOR"]["LOGOUT_URL"] in {f"/accounts/{each.pattern}" for each in urlpatterns if each.name == "logout"}
     second_factor.cache_clear()
     with override_settings(SECOND_FACTOR=names["SECOND_FACTOR"]):
-        assert second_factor().settings.exempt == ("/static",)
+        assert second_factor().settings.logout_url == "/accounts/logout/"
     second_factor.cache_clear()
 
 

@@ -190,3 +190,22 @@ def test_an_app_without_flask_login_says_who_is_there_by_itself() -> None:
     browser = TestApp(app, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "site.example"})
     browser.get("/in", headers={"Accept": "text/html"}, status=200)
     assert browser.get("/x", headers={"Accept": "text/html"}, status=303).headers["Location"].startswith("/second-factor/")
+
+
+def test_an_app_that_does_not_say_who_is_there_is_told_how_to_in_flasks_way() -> None:
+    app = flask.Flask(__name__)
+    with pytest.raises(Misconfigured, match=r"no Flask-Login, so say SecondFactor\(app, identity=who\)"):
+        SecondFactor(app, secret=SECRET, users=MemoryStore(), ledger=MemoryLedger(), clients=World().client, enrolment="open")
+    with pytest.raises(Misconfigured, match="takes no arguments under Flask"):
+        SecondFactor(app, identity=lambda environ: None, secret=SECRET, users=MemoryStore(), ledger=MemoryLedger(), clients=World().client, enrolment="open")
+
+
+def test_a_number_is_an_id_too_and_a_truth_value_is_none() -> None:
+    found: list[object] = [7, True]
+    app = flask.Flask(__name__)
+    settings = {"secret": SECRET, "users": MemoryStore(), "ledger": MemoryLedger(), "single_process": True, "clients": World().client}
+    SecondFactor(app, identity=lambda: found[0], enrolment="open", **settings)  # type: ignore[arg-type, return-value]
+    browser = TestApp(app, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "site.example"})
+    assert browser.get("/x", headers={"Accept": "text/html"}, status=303).headers["Location"].startswith("/second-factor/")
+    found.pop(0)
+    browser.get("/x", headers={"Accept": "text/html"}, status=503)

@@ -14,7 +14,7 @@ from pyramid.security import forget, remember
 from pyramid.session import SignedCookieSessionFactory
 
 from tests.integrations.helpers import sent_on
-from tests.support import Browser, World, words
+from tests.support import SECRET, Browser, World, words
 
 TEXTS = {"second_factor.enrolment": "open", "second_factor.site_name": "Acorn Ledger", "second_factor.rules": "/soft if_enrolled"}
 
@@ -177,3 +177,12 @@ def test_what_cannot_work_is_a_configuration_error_with_all_faults() -> None:
     config.include("authy_wsgi.integrations.pyramid")
     with pytest.raises(ConfigurationError, match="identity is no setting here"):
         config.commit()
+
+
+def test_an_app_without_sessions_is_told_at_start() -> None:
+    config = Configurator(settings={"second_factor.secret": SECRET, "second_factor.users": "memory", "second_factor.ledger": "memory"})
+    config.set_security_policy(object())
+    config.include("authy_wsgi.integrations.pyramid")
+    config.set_second_factor(clients=World().client, enrolment="none")
+    with pytest.raises(ConfigurationError, match="set_session_factory"):
+        config.make_wsgi_app()
