@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,7 +24,6 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")
 # The kinds of device that show a code rather than receive one.
 _APPS = re.compile(r"(android|ios|iphone|ipad|authy|windows|mac|linux|chrome|watch|desktop)", re.IGNORECASE)
 
-log = logging.getLogger("authy_wsgi.authy")
 
 _NO_APP = "The Authy app is not set up for your number. Use another way."
 # Provider codes that a person can do something about -> (what they read, what was learnt of their app).
