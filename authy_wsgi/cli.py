@@ -19,7 +19,7 @@ from authy_wsgi.database import MIGRATED
 from authy_wsgi.errors import AmbiguousUser, Misconfigured, SecondFactorError
 from authy_wsgi.explain import explain, who_sends_nothing
 from authy_wsgi.identity import remote_user
-from authy_wsgi.integrations.lookup import second_factor_in
+from authy_wsgi.lookup import second_factor_in
 from authy_wsgi.middleware import SecondFactor
 from authy_wsgi.policy import required
 

@@ -40,6 +40,7 @@ FLOORS = {
     "authy_wsgi.integrations": 9,
     "authy_wsgi.emulator": 8,
     "authy_wsgi.explain": 9,
+    "authy_wsgi.lookup": 9,
     "authy_wsgi.cli": 10,
     "authy_wsgi.testing": 10,
     "authy_wsgi.pytest_plugin": 11,

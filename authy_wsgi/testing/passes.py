@@ -7,7 +7,7 @@ from typing import Any
 from authy_wsgi.attempts import Grant
 from authy_wsgi.contracts import CHANNEL_STRENGTH, Enrols, Factor, Login, Proof
 from authy_wsgi.documents import new_generation
-from authy_wsgi.integrations.lookup import second_factor_in
+from authy_wsgi.lookup import second_factor_in
 from authy_wsgi.middleware import SecondFactor
 from authy_wsgi.tickets import digest, new_id
 

@@ -33,7 +33,7 @@ from werkzeug.serving import make_server
 
 from authy_wsgi import AuthyClient, Login, SecondFactor, SQLStore, Unavailable
 from authy_wsgi.emulator import Emulator, WSGIAdapter, server
-from authy_wsgi.integrations.lookup import second_factor_in
+from authy_wsgi.lookup import second_factor_in
 from tests.clients.test_wire import certificate
 from tests.docs.blocks import ROOT, block
 from tests.frameworks.pyramid_site import Policy

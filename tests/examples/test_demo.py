@@ -171,7 +171,7 @@ def test_the_pyramid_site_on_demand(demos: Any) -> None:
     assert demo.end(signal.SIGINT) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["flask", "django"])
+@pytest.mark.parametrize("name", [pytest.param("flask", marks=pytest.mark.slow), "django"])
 def test_a_small_site_on_demand(demos: Any, name: str) -> None:
     demo = demos(SITE=name)
     site, phones = addresses(demo)
@@ -191,7 +191,7 @@ def test_a_small_site_on_demand(demos: Any, name: str) -> None:
     assert demo.end(signal.SIGINT) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["plain", "paste"])
+@pytest.mark.parametrize("name", [pytest.param("plain", marks=pytest.mark.slow), "paste"])
 def test_a_site_behind_basic_on_demand(demos: Any, name: str) -> None:
     demo = demos(SITE=name)
     site, _ = addresses(demo)

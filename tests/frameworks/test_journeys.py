@@ -27,7 +27,13 @@ def _by_every_door(mounts: list[str]) -> pytest.MarkDecorator:
         ("site", "door", "below"),
         [
             # Ten servers, each with two workers, take too long to be started every time.
-            pytest.param(site, door, MOUNTS[at], id=f"{site}-{door}-{at}", marks=[pytest.mark.slow] if door == "gunicorn" else [])
+            pytest.param(
+                site,
+                door,
+                MOUNTS[at],
+                id=f"{site}-{door}-{at}",
+                marks=[pytest.mark.slow] if door == "gunicorn" or (door == "waitress" and at != "root") else [],
+            )
             for site in SITES
             for door, at in ways
             if door != "own client" or site in CLIENTS

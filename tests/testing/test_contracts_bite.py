@@ -9,6 +9,8 @@ import pytest
 
 pytest_plugins = ("pytester",)
 
+pytestmark = pytest.mark.slow
+
 STORES = """
 import time
 from dataclasses import replace

@@ -22,7 +22,8 @@ from authy_wsgi.testing.werkzeug import Client
 from tests.frameworks import bottle_site, django_site, flask_site, plain_site, pyramid_site
 from tests.support import SECRET
 
-DOORS = ["webtest", "werkzeug", "flask", "django", "pyramid", "bottle"]
+# Pyramid and Bottle are tested by WebTest's client as well.
+DOORS = ["webtest", "werkzeug", "flask", "django", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pyramid", "bottle"))]
 
 
 def _never(_environ: dict[str, Any]) -> None:
