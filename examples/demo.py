@@ -97,7 +97,10 @@ def _django(place: Place, service: Service, _events: Events) -> Any:
         "AUTHY_BASE_URL": service.url,
         "SECOND_FACTOR_EVENTS": f"{__package__}.demo:tell",
     }
-    return import_module("examples.django_site.wsgi").ready()
+    app = import_module("examples.django_site.wsgi").ready()
+    # Each 403 of ours would be a warning of Django's, among the steps of a sign-in.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
+    return app
 
 
 def _paste(place: Place, service: Service, _events: Events) -> Any:

@@ -45,9 +45,9 @@ def bottle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="package")
-def pyramid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """`make demo SITE=pyramid`, running."""
-    demo = Demo("pyramid", tmp_path_factory.mktemp("pyramid"))
+def flask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """`make demo SITE=flask`, running."""
+    demo = Demo("flask", tmp_path_factory.mktemp("flask"))
     try:
         yield demo
     finally:

@@ -141,8 +141,8 @@ def test_the_app_is_offered_to_those_who_have_got_it_since(people: People) -> No
 
 
 @pytest.mark.slow
-def test_a_wrong_number_is_corrected_before_it_counts(people: People, pyramid: Demo) -> None:
-    alice = people(demo=pyramid, name="alice", password="eight acorns")
+def test_a_wrong_number_is_corrected_before_it_counts(people: People, flask: Demo) -> None:
+    alice = people(demo=flask, name="alice", password="needle and thread")
     alice.log_in()
     alice.arrives("Add your phone")
     alice.page.select_option("[name=country]", "US")
