@@ -1,5 +1,5 @@
 # make demo       a site with its own login, the second factor around it, and a local Authy service: nothing to sign up for
-# make test       lint, types, layers and every test that fits into about five minutes
+# make test       lint, types, layers and every test but the long ones: about eight minutes
 # make test-all   the same and the long rest
 # make test-floors  the tests with the oldest libraries that setup.cfg allows, on Python 3.11
 # make test-python PYTHON=python3.14  the tests on another Python, in a place of its own

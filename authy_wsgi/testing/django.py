@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin
 
 import django.test
 
@@ -31,12 +31,10 @@ class Client(WalksSecondFactor, django.test.Client):
         return second_factor()
 
     def _ask(self, method: str, path: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]) -> Answer:
-        address = urlsplit(path)
-        target = f"{address.path}?{address.query}" if address.query else address.path
         body = {"data": urlencode(fields), "content_type": "application/x-www-form-urlencoded"} if fields is not None else {}
-        response = self.generic(method, target, headers=dict(headers), secure=self.second_factor.settings.https, **body)
+        response = self.generic(method, path, headers=dict(headers), secure=self.second_factor.settings.https, **body)
         environ = response.wsgi_request.environ
-        url = urljoin(response.wsgi_request.build_absolute_uri("/"), target)
+        url = urljoin(response.wsgi_request.build_absolute_uri("/"), path)
         return Answer(url, response.status_code, response.headers, response.content.decode(response.charset), environ, response)
 
     def _keep(self, name: str, value: str) -> None:

@@ -71,7 +71,7 @@ class WalksSecondFactor:
     authy: Authy | None = None
 
     def _ask(self, method: str, path: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]) -> Answer:
-        """Make a request, and do not follow where it leads."""
+        """Make a request for a path, with its query, and do not follow where it leads."""
         raise NotImplementedError
 
     def _keep(self, name: str, value: str) -> None:
@@ -187,7 +187,7 @@ class Walk:
         return self._submit(form, page)
 
     def _submit(self, form: Form, page: Page) -> Answer:
-        answer = self._client._ask("POST", form.target, form.fields, {**BROWSER, "Referer": page.answer.url})  # noqa: SLF001
+        answer = self._client._ask("POST", _path(form.target), form.fields, {**BROWSER, "Referer": page.answer.url})  # noqa: SLF001
         if answer.status >= 400:
             raise AssertionError(f"The second factor said no ({answer.status}): {Page(answer).words}")
         return answer
@@ -198,7 +198,7 @@ class Walk:
             target = urljoin(answer.url, answer.headers.get("Location", ""))
             if answer.status not in REDIRECTS or urlsplit(target).netloc != urlsplit(answer.url).netloc:
                 return answer
-            answer = self._request("GET", target)
+            answer = self._request("GET", _path(target))
         raise AssertionError(f"Redirects without end, the last one to {answer.url}.")
 
     def _request(self, method: str, path: str) -> Answer:
@@ -212,6 +212,12 @@ class Walk:
         if self._enrolling:
             return self._authy.phone(phones.read_number(self._phone, ""))
         return self._authy.phone_of(self._core.backend.accounts.read(self._user_id))
+
+
+def _path(url: str) -> str:
+    """What a test client is asked for: the URL without scheme and host, which it has of its own."""
+    address = urlsplit(url)
+    return f"{address.path}?{address.query}" if address.query else address.path
 
 
 def _is_ours(core: SecondFactor, url: str) -> bool:
